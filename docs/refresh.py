@@ -1,0 +1,70 @@
+"""Run the notebooks and save what their cells show: `python docs/refresh.py [NAME ...]` (no name: all of them).
+
+Each notebook runs in a process and an empty folder of its own, and runs what `nbdev_test` runs: cells marked `#| eval: false`
+or with one of `tst_flags` are passed over and keep their outputs. Warnings and progress bars are not saved.
+If a cell fails, its notebook stays as it was. A second run changes nothing."""
+import os, sys, subprocess, tempfile, time, traceback
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+ENV = dict(OMP_NUM_THREADS='1', TOKENIZERS_PARALLELISM='false', HF_HUB_OFFLINE='1', IN_TEST='1',
+           TQDM_DISABLE='1', HF_HUB_DISABLE_PROGRESS_BARS='1', HF_DATASETS_DISABLE_PROGRESS_BARS='1')
+
+def notebooks(nbs, names):
+    "The notebooks under `nbs` that `names` mean: stems, paths under `nbs`, or any path; all of them if there are no names"
+    if not names:
+        return sorted(p for p in nbs.rglob('*.ipynb') if not any(o[0] in '._' for o in p.relative_to(nbs).parts))
+    return [next((p for p in (nbs/f'{n}.ipynb', nbs/n, Path(n)) if p.is_file()), None)
+            or sys.exit(f'{n}: no such notebook under {nbs.name}/') for n in names]
+
+def where(fn):
+    "`fn` as it is named in messages"
+    return fn.resolve().relative_to(ROOT) if fn.resolve().is_relative_to(ROOT) else fn.name
+
+def save(fn):
+    "Run the notebook `fn` and write its outputs back"
+    from execnb.nbio import read_nb, write_nb
+    from execnb.shell import CaptureShell
+    from matplotlib_inline.backend_inline import set_matplotlib_formats
+    from nbdev.clean import clean_nb
+    from nbdev.config import get_config
+    from nbdev.process import NBProcessor
+    cfg = get_config(path=ROOT)
+    sys.path.insert(0, str(ROOT))                              # this checkout's package, whatever is installed
+    ran, kept = NBProcessor(fn).nb, read_nb(fn)                # `ran` has lost its directives, so only its outputs go back
+    skip = set(cfg.tst_flags.split())
+    def passed_over(c):
+        return c.cell_type!='code' or c.directives_.get('eval:', [''])[0].lower()=='false' or skip & c.directives_.keys()
+    for c in ran.cells: c['outputs'] = []
+    shell = CaptureShell()
+    set_matplotlib_formats('png', metadata={'Software': None}) # the same bytes under any version of matplotlib
+    for c in ran.cells:
+        if passed_over(c): continue
+        shell.cell(c)
+        if shell.exc: sys.exit(report(fn, c.idx_, ''.join(kept.cells[c.idx_].source), shell.exc))
+    for a,b in zip(ran.cells, kept.cells):
+        if not passed_over(a): b['outputs'] = [o for o in a.outputs if o.get('name')!='stderr']
+    clean_nb(kept, clean_ids=cfg.clean_ids)
+    write_nb(kept, fn)
+
+def report(fn, i, source, error):
+    "What the reader of the terminal needs to mend cell `i` of `fn`: the cell, and the frames below the notebook machinery"
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not {'IPython','execnb'} & set(Path(f.filename).parts)]
+    return '\n'.join([f'{where(fn)}: cell {i}: {type(error).__name__}: {error}', '', source, '', *traceback.format_list(frames)])
+
+def refresh(fn):
+    "Run `save` on `fn` in a fresh process; True if it went well"
+    start = time.time()
+    with tempfile.TemporaryDirectory() as cwd:
+        r = subprocess.run([sys.executable, __file__, '--in-process', fn.resolve()], cwd=cwd, env={**os.environ, **ENV},
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    ok = r.returncode==0
+    print(f'{where(fn)}: {time.time()-start:.0f} s' if ok else r.stdout or f'{where(fn)}: ended with code {r.returncode}', flush=True)
+    return ok
+
+if __name__=='__main__':
+    if sys.argv[1:2]==['--in-process']: save(Path(sys.argv[2]))
+    else:
+        with ThreadPoolExecutor(2) as pool: done = list(pool.map(refresh, notebooks(ROOT/'nbs', sys.argv[1:])))
+        sys.exit(not all(done))

@@ -1,0 +1,36 @@
+"What every test process needs: one thread, no network, and the embedded corpus built once before the notebooks start."
+import os, socket, subprocess, sys
+import pytest
+
+def offline():
+    "Let this process reach no other machine"
+    def guarded(connect):
+        def inner(self, address):
+            host = address[0] if isinstance(address, tuple) else ''          # a path: a socket of this machine
+            if host and host!='localhost' and host!='::1' and not host.startswith('127.'):
+                raise OSError(f'no network in tests, but something wants {address}')
+            return connect(self, address)
+        return inner
+    for name in ('connect', 'connect_ex'): setattr(socket.socket, name, guarded(getattr(socket.socket, name)))
+
+def pytest_addoption(parser):
+    parser.addoption('--nb-flags', default='', metavar='gpu,hub,slow', help='also run notebook cells with these flags')
+
+def pytest_configure(config):
+    config.nb_flags = config.getoption('--nb-flags').replace(',', ' ').split()
+    os.environ.update(OMP_NUM_THREADS='1', TOKENIZERS_PARALLELISM='false')
+    if 'hub' in config.nb_flags: return
+    os.environ['HF_HUB_OFFLINE'] = '1'
+    offline()
+
+def pytest_sessionstart(session):
+    if hasattr(session.config, 'workerinput') or session.config.option.collectonly: return
+    build = 'from plm_nb.data import load_corpus; load_corpus("docs")'       # by the one process that starts the workers
+    r = subprocess.run([sys.executable, '-c', build], cwd=session.config.rootpath, capture_output=True, text=True)
+    if r.returncode: sys.stderr.write(f'the embedded corpus could not be built:\n{r.stderr}\n')
+
+def pytest_collection_modifyitems(config, items):
+    "Notebooks first: they take longest"
+    if 'slow' in config.nb_flags:
+        for o in items: o.add_marker(pytest.mark.timeout(0))
+    items.sort(key=lambda o: 'notebook' not in getattr(o, 'fixturenames', ()))

@@ -1,0 +1,30 @@
+"Each module can be imported alone; importing starts nothing, and the light doors stay light."
+import subprocess, sys
+from pathlib import Path
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1]/'plm_nb'
+MODULES = [p.stem for p in sorted(PACKAGE.glob('*.py')) if not p.stem.startswith('_')]
+
+def fresh(code):
+    "Run `code` in a process of its own"
+    r = subprocess.run([sys.executable, '-c', code], cwd=PACKAGE.parent, capture_output=True, text=True)
+    assert not r.returncode, r.stdout + r.stderr
+    return r.stdout
+
+@pytest.mark.parametrize('module', MODULES)
+def test_alone_and_quiet(module):
+    out = fresh(f'import plm_nb.{module}, threading\nassert threading.active_count()==1, threading.enumerate()')
+    assert not out, f'importing it prints {out!r}'
+
+LIGHT = """
+import sys, threading
+assert 'torch' not in sys.modules, 'imports torch'
+assert threading.active_count()==1, threading.enumerate()
+"""
+
+def test_data_without_torch(): fresh('import plm_nb.data' + LIGHT)
+
+def test_help_without_torch():
+    out = fresh('import sys; sys.argv = ["plm", "--help"]\nfrom plm_nb.cli import main\ntry: main()\nexcept SystemExit as e: assert not e.code' + LIGHT)
+    assert 'demo' in out and 'pretrain' in out

@@ -1,0 +1,71 @@
+"Every notebook runs from top to bottom, each in a process and an empty folder of its own, within a time limit."
+import json, os, shutil, signal, subprocess, sys
+from pathlib import Path
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+NBS = ROOT/'nbs'
+NOTEBOOKS = sorted((p for p in NBS.rglob('*.ipynb') if not any(o[0] in '._' for o in p.relative_to(NBS).parts)),
+                   reverse=True) # high numbers first: they train, so they take longest
+LIMIT = 180 # seconds: 90 on a quiet machine, twice that on a busy one
+RUN = """
+import sys
+from pathlib import Path
+root, fn, *flags = sys.argv[1:]
+sys.path.insert(0, f'{root}/tests')
+if 'hub' not in flags:
+    from conftest import offline
+    offline()
+sys.path.pop(0)
+from nbdev.config import get_config
+from nbdev.test import test_nb
+ok, _ = test_nb(Path(fn), skip_flags=get_config(path=root).tst_flags.split(), force_flags=flags, basepath=root)
+sys.exit(not ok)
+"""
+
+def run_notebook(fn, folder, flags=(), limit=LIMIT):
+    "Run a copy of the notebook `fn` in `folder`; fail with what it printed, or at `limit` seconds"
+    copy = Path(shutil.copy(fn, folder))
+    p = subprocess.Popen([sys.executable, '-c', RUN, ROOT, copy, *flags], cwd=folder, text=True, start_new_session=True,
+                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try: out, _ = p.communicate(timeout=limit)
+    except subprocess.TimeoutExpired: pytest.fail(f'{fn.name}: stopped after {limit} seconds', pytrace=False)
+    finally: stop(p)
+    if p.returncode: pytest.fail(f'{fn.name}: ended with code {p.returncode}\n{out}', pytrace=False)
+
+def stop(p):
+    "End `p` and whatever it started"
+    try: os.killpg(p.pid, signal.SIGKILL)
+    except ProcessLookupError: pass
+    p.wait()
+
+@pytest.mark.parametrize('notebook', NOTEBOOKS, ids=lambda p: p.relative_to(NBS).with_suffix('').as_posix())
+def test_notebook(notebook, tmp_path, pytestconfig):
+    flags = pytestconfig.nb_flags
+    run_notebook(notebook, tmp_path, flags, limit=None if 'slow' in flags else LIMIT)
+
+@pytest.fixture
+def room(tmp_path):
+    "A function that writes a notebook with one cell"
+    def write(source):
+        cell = dict(cell_type='code', id='a', metadata={}, source=source, outputs=[], execution_count=None)
+        fn = tmp_path/'room.ipynb'
+        fn.write_text(json.dumps(dict(cells=[cell], metadata={}, nbformat=4, nbformat_minor=5)))
+        (tmp_path/'run').mkdir(exist_ok=True)
+        return fn, tmp_path/'run'
+    return write
+
+def test_a_broken_lesson_is_red(room):
+    with pytest.raises(pytest.fail.Exception, match='AssertionError: two'): run_notebook(*room('assert 1+1==3, "two"'))
+
+def test_an_endless_lesson_is_stopped(room):
+    with pytest.raises(pytest.fail.Exception, match='stopped after'): run_notebook(*room('while True: pass'), limit=5)
+
+def test_a_flagged_cell_runs_on_demand(room):
+    fn = room('#| slow\nassert False, "flagged"')
+    run_notebook(*fn)
+    with pytest.raises(pytest.fail.Exception, match='flagged'): run_notebook(*fn, flags=['slow'])
+
+def test_a_lesson_reaches_no_network(room):
+    call = 'import socket\nsocket.create_connection(("192.0.2.1", 80), timeout=3)'     # an address that belongs to nobody
+    with pytest.raises(pytest.fail.Exception, match='no network in tests'): run_notebook(*room(call))
