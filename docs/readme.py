@@ -34,6 +34,8 @@ def readme(nb, base):
     return '\n\n'.join(filter(None, parts)) + '\n'
 
 if __name__=='__main__':
-    page, file = readme(json.loads((ROOT/'nbs/index.ipynb').read_text(encoding='utf-8')), site()), ROOT/'README.md'
+    file = ROOT/'README.md'
+    page = readme(json.loads((ROOT/'nbs/index.ipynb').read_text(encoding='utf-8')), site())
     if '--check' not in sys.argv[1:]: file.write_text(page, encoding='utf-8')
-    elif file.read_text(encoding='utf-8')!=page: sys.exit('README.md differs from nbs/index.ipynb: run python docs/readme.py')
+    elif file.read_text(encoding='utf-8')!=page:
+        sys.exit('README.md differs from nbs/index.ipynb: run python docs/readme.py')

@@ -1,8 +1,8 @@
 """Run the notebooks and save what their cells show: `python docs/refresh.py [NAME ...]` (no name: all of them).
 
-Each notebook runs in a process and an empty folder of its own, and runs what `nbdev_test` runs: cells marked `#| eval: false`
-or with one of `tst_flags` are passed over and keep their outputs. Warnings and progress bars are not saved.
-If a cell fails, its notebook stays as it was. A second run changes nothing."""
+Each notebook runs in a process and an empty folder of its own, and runs what `nbdev_test` runs: cells marked
+`#| eval: false` or with one of `tst_flags` are passed over and keep their outputs. Warnings and progress bars
+are not saved. If a cell fails, its notebook stays as it was. A second run changes nothing."""
 import os, sys, subprocess, tempfile, time, traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,7 +12,7 @@ ENV = dict(OMP_NUM_THREADS='1', TOKENIZERS_PARALLELISM='false', HF_HUB_OFFLINE='
            TQDM_DISABLE='1', HF_HUB_DISABLE_PROGRESS_BARS='1', HF_DATASETS_DISABLE_PROGRESS_BARS='1')
 
 def notebooks(nbs, names):
-    "The notebooks under `nbs` that `names` mean: stems, paths under `nbs`, or any path; all of them if there are no names"
+    "The notebooks that `names` mean: paths under `nbs` with or without `.ipynb`, or any path; no names mean all"
     if not names:
         return sorted(p for p in nbs.rglob('*.ipynb') if not any(o[0] in '._' for o in p.relative_to(nbs).parts))
     return [next((p for p in (nbs/f'{n}.ipynb', nbs/n, Path(n)) if p.is_file()), None)
@@ -32,10 +32,11 @@ def save(fn):
     from nbdev.process import NBProcessor
     cfg = get_config(path=ROOT)
     sys.path.insert(0, str(ROOT))                              # this checkout's package, whatever is installed
-    ran, kept = NBProcessor(fn).nb, read_nb(fn)                # `ran` has lost its directives, so only its outputs go back
+    ran, kept = NBProcessor(fn).nb, read_nb(fn)                # `ran` loses its directives: only outputs go back
     skip = set(cfg.tst_flags.split())
     def passed_over(c):
-        return c.cell_type!='code' or c.directives_.get('eval:', [''])[0].lower()=='false' or skip & c.directives_.keys()
+        off = c.directives_.get('eval:', [''])[0].lower()=='false'
+        return c.cell_type!='code' or off or skip & c.directives_.keys()
     for c in ran.cells: c['outputs'] = []
     shell = CaptureShell()
     set_matplotlib_formats('png', metadata={'Software': None}) # the same bytes under any version of matplotlib
@@ -49,19 +50,21 @@ def save(fn):
     write_nb(kept, fn)
 
 def report(fn, i, source, error):
-    "What the reader of the terminal needs to mend cell `i` of `fn`: the cell, and the frames below the notebook machinery"
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if not {'IPython','execnb'} & set(Path(f.filename).parts)]
-    return '\n'.join([f'{where(fn)}: cell {i}: {type(error).__name__}: {error}', '', source, '', *traceback.format_list(frames)])
+    "What it takes to mend cell `i` of `fn`: the error, the cell, and the calls below the notebook machinery"
+    machinery = {'IPython', 'execnb'}
+    calls = [f for f in traceback.extract_tb(error.__traceback__) if not machinery & {*Path(f.filename).parts}]
+    head = f'{where(fn)}: cell {i}: {type(error).__name__}: {error}'
+    return '\n'.join([head, '', source, '', *traceback.format_list(calls)])
 
 def refresh(fn):
     "Run `save` on `fn` in a fresh process; True if it went well"
     start = time.time()
     with tempfile.TemporaryDirectory() as cwd:
-        r = subprocess.run([sys.executable, __file__, '--in-process', fn.resolve()], cwd=cwd, env={**os.environ, **ENV},
-                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    ok = r.returncode==0
-    print(f'{where(fn)}: {time.time()-start:.0f} s' if ok else r.stdout or f'{where(fn)}: ended with code {r.returncode}', flush=True)
-    return ok
+        r = subprocess.run([sys.executable, Path(__file__).resolve(), '--in-process', fn.resolve()], cwd=cwd, text=True,
+                           env={**os.environ, **ENV}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if r.returncode: print(r.stdout or f'{where(fn)}: ended with code {r.returncode}', flush=True)
+    else: print(f'{where(fn)}: {time.time()-start:.0f} s', flush=True)
+    return r.returncode==0
 
 if __name__=='__main__':
     if sys.argv[1:2]==['--in-process']: save(Path(sys.argv[2]))

@@ -208,6 +208,10 @@ def _documents(path, text):
     return [(f":{i}", t) for i,t in enumerate(texts) if t.strip()]
 
 # %% ../nbs/00_data.ipynb #cell-45
+def _parts(rows):
+    "A `DatasetDict` of `{part: [(id, text)]}`."
+    return DatasetDict({p: Dataset.from_dict(dict(zip(("id", "text"), map(list, zip(*rs))))) for p,rs in rows.items()})
+
 def hold_out(
     rows:list[tuple[str,str]], # `(id, text)` of every document
     holdout:str=None, # `tail:0.1`, the last tenth; `random:0.1`, a tenth of the documents; None: the tail of one document, random for many
@@ -227,8 +231,7 @@ def hold_out(
         (key, text), = rows; cut = int(len(text)*(1-share)); train, rest = [(key, text[:cut])], [(key, text[cut:])]
     else: cut = int(len(rows)*(1-share)); train, rest = rows[:cut], rows[cut:]
     if not train or not rest: raise InputError(f"holdout {holdout!r} leaves nothing on one side of {len(rows)} documents; choose another share")
-    return DatasetDict({part: Dataset.from_dict(dict(zip(("id", "text"), map(list, zip(*rs)))))
-                        for part,rs in (("train", train), ("validation", rest))})
+    return _parts(dict(train=train, validation=rest))
 
 # %% ../nbs/00_data.ipynb #cell-48
 def load_hub(source, **kwargs):
@@ -257,12 +260,11 @@ def load_corpus(
         return hold_out([(path.name+key, t) for key,t in rows], holdout)
     if path.suffix in _kinds or str(source).startswith((".", "/", "~")):
         raise InputError(f"{source}: no such file or folder; give an existing path, or docs")
-    hub = load_hub(str(source))
-    if (name := str(text or "text")) not in hub["train"].column_names:
+    hub, name = load_hub(str(source)), str(text or "text")
+    if name not in hub["train"].column_names:
         raise InputError(f"{source}: no column {name!r}; its columns are {', '.join(hub['train'].column_names)}")
-    return DatasetDict({part: ds.select_columns([name]).rename_column(name, "text").add_column("id", [f"{part}:{i}" for i in range(len(ds))])
-                        if name!="text" else ds.select_columns(["text"]).add_column("id", [f"{part}:{i}" for i in range(len(ds))])
-                        for part,ds in hub.items()})
+    rows = {part: [(f"{part}:{i}", t) for i,t in enumerate(ds[name])] for part,ds in hub.items()}
+    return _parts(rows) if "validation" in rows else hold_out(rows["train"], holdout)
 
 # %% ../nbs/00_data.ipynb #cell-52
 def _ngrams(text, n):

@@ -40,7 +40,7 @@ def bits_per_byte(
     return _mean(nats, n_bytes, "bytes")/math.log(2)
 
 # %% ../nbs/11_metrics.ipynb #cell-34
-def _rows(labels, predictions):
+def _rows(labels, predictions, average="macro"):
     a,b = np.asarray(labels), np.asarray(predictions)
     if len(a)!=len(b): raise InputError(f"{len(a)} labels but {len(b)} predictions; each row needs one of both")
     if not len(a): raise InputError("no rows to score; give at least one label and its prediction")
@@ -48,6 +48,10 @@ def _rows(labels, predictions):
         if x.ndim!=1 or x.dtype.kind not in "iub":
             raise InputError(f"{name}: shape {x.shape}, {x.dtype}; give one class id a row (for logits: argmax(-1))")
         if x.min()<0: raise InputError(f"{name}: {x.min()} is no class; drop the rows that were not asked")
+    if average not in (known := ("macro", "micro", "weighted", "binary")):
+        raise InputError(f"average {average!r}: unknown; choose from {', '.join(known)}")
+    if average=="binary" and (top := max(a.max(), b.max()))>1:
+        raise InputError(f"average binary: knows classes 0 and 1 only, found class {top}; take macro")
     return a.astype(int), b.astype(int)
 
 # %% ../nbs/11_metrics.ipynb #cell-35
@@ -72,15 +76,15 @@ def accuracy(labels, predictions):
 
 def precision(labels, predictions, average="macro"):
     "Of what was called a class, the share that is one; 0 for a class never called."
-    return float(sk.precision_score(*_rows(labels, predictions), average=average, zero_division=0))
+    return float(sk.precision_score(*_rows(labels, predictions, average), average=average, zero_division=0))
 
 def recall(labels, predictions, average="macro"):
     "Of what is a class, the share that was called one; 0 for a class that is never true."
-    return float(sk.recall_score(*_rows(labels, predictions), average=average, zero_division=0))
+    return float(sk.recall_score(*_rows(labels, predictions, average), average=average, zero_division=0))
 
 def f1(labels, predictions, average="macro"):
     "Harmonic mean of precision and recall, class by class, then averaged."
-    return float(sk.f1_score(*_rows(labels, predictions), average=average, zero_division=0))
+    return float(sk.f1_score(*_rows(labels, predictions, average), average=average, zero_division=0))
 
 # %% ../nbs/11_metrics.ipynb #cell-44
 def scores(
@@ -89,7 +93,7 @@ def scores(
     average:str="macro", # `macro`, `micro`, `weighted`, or `binary` (class 1 alone, of two)
 ) -> dict: # Shares from 0 to 1
     "Accuracy, precision, recall and F1 of `predictions`."
-    labels,predictions = _rows(labels, predictions)
+    labels,predictions = _rows(labels, predictions, average)
     p,r,f,_ = sk.precision_recall_fscore_support(labels, predictions, average=average, zero_division=0)
     return dict(accuracy=accuracy(labels, predictions), precision=float(p), recall=float(r), f1=float(f))
 
@@ -108,8 +112,8 @@ def plot_confusion(
     share = counts/np.maximum(counts.sum(1, keepdims=True), 1)
     if ax is None:
         from matplotlib import pyplot as plt
-        ax = plt.subplots(figsize=(2.4+.62*k, 1.4+.45*k))[1]
-    image = ax.imshow(share, vmin=0, vmax=1, cmap="Blues", aspect="auto")
+        ax = plt.subplots(figsize=(1.6+.58*k, 1.2+.42*k))[1]
+    ax.imshow(share, vmin=0, vmax=1, cmap="Blues", aspect="auto")
     for i,j in zip(*counts.nonzero()):
         color = "white" if share[i,j]>.55 else "black"
         ax.text(j, i, f"{counts[i,j]}\n{share[i,j]:.0%}", ha="center", va="center", fontsize=8, color=color)
@@ -117,7 +121,6 @@ def plot_confusion(
     ax.set_yticks(range(k), matrix.index)
     ax.set(xlabel="predicted", ylabel="true")
     ax.grid(False)
-    ax.figure.colorbar(image, ax=ax, label="share of the row", format=lambda x,_: f"{x:.0%}")
     return ax
 
 # %% ../nbs/11_metrics.ipynb #cell-59
@@ -149,11 +152,13 @@ def bootstrap(
     average:str="macro", # As in `scores`; a function of your own has its own
 ) -> tuple[float,float]: # Low and high end
     "Percentile interval of `score` over `n` redraws of the rows."
-    labels,predictions = _rows(labels, predictions)
+    labels,predictions = _rows(labels, predictions, average)
     rng,rows = np.random.default_rng(seed), len(labels)
-    name = {accuracy:"accuracy", precision:"precision", recall:"recall", f1:"f1", matthews:"matthews"}.get(score, score)
-    if isinstance(name, str):
-        k = max(labels.max(), predictions.max())+1
+    ours = {f.__name__: f for f in (accuracy, precision, recall, f1, matthews)}
+    name = next((name for name,f in ours.items() if score in (name, f)), None)
+    if isinstance(score, str) and not name: raise InputError(f"score {score!r}: unknown; choose from {', '.join(ours)}")
+    if name:
+        k = max(1, labels.max(), predictions.max())+1
         cells = _counts(labels, predictions, k)
         values = rates(rng.multinomial(rows, cells.ravel()/rows, size=n).reshape(n, k, k), average)[name]
     else:
@@ -162,7 +167,7 @@ def bootstrap(
     low,high = np.quantile(values, [(1-level)/2, (1+level)/2])
     return float(low), float(high)
 
-# %% ../nbs/11_metrics.ipynb #cell-71
+# %% ../nbs/11_metrics.ipynb #cell-70
 def score_metric(
     average:str="macro", # As in `scores`
 ): # An `evaluate.Metric` with `add_batch` and `compute`

@@ -25,7 +25,7 @@ def pytest_configure(config):
 
 def pytest_sessionstart(session):
     if hasattr(session.config, 'workerinput') or session.config.option.collectonly: return
-    build = 'from plm_nb.data import load_corpus; load_corpus("docs")'       # by the one process that starts the workers
+    build = 'from plm_nb.data import load_corpus; load_corpus("docs")' # by the one process that starts the workers
     r = subprocess.run([sys.executable, '-c', build], cwd=session.config.rootpath, capture_output=True, text=True)
     if r.returncode: sys.stderr.write(f'the embedded corpus could not be built:\n{r.stderr}\n')
 

@@ -9,7 +9,7 @@ MODULES = [p.stem for p in sorted(PACKAGE.glob('*.py')) if not p.stem.startswith
 def fresh(code):
     "Run `code` in a process of its own"
     r = subprocess.run([sys.executable, '-c', code], cwd=PACKAGE.parent, capture_output=True, text=True)
-    assert not r.returncode, r.stdout + r.stderr
+    if r.returncode: pytest.fail(r.stdout + r.stderr, pytrace=False)
     return r.stdout
 
 @pytest.mark.parametrize('module', MODULES)
@@ -23,8 +23,17 @@ assert 'torch' not in sys.modules, 'imports torch'
 assert threading.active_count()==1, threading.enumerate()
 """
 
+HELP = """
+import sys
+sys.argv = ['plm', '--help']
+from plm_nb.cli import main
+try: code = main()
+except SystemExit as e: code = e.code
+assert not code, code
+"""
+
 def test_data_without_torch(): fresh('import plm_nb.data' + LIGHT)
 
 def test_help_without_torch():
-    out = fresh('import sys; sys.argv = ["plm", "--help"]\nfrom plm_nb.cli import main\ntry: main()\nexcept SystemExit as e: assert not e.code' + LIGHT)
+    out = fresh(HELP + LIGHT)
     assert 'demo' in out and 'pretrain' in out

@@ -24,14 +24,16 @@ sys.exit(not ok)
 """
 
 def run_notebook(fn, folder, flags=(), limit=LIMIT):
-    "Run a copy of the notebook `fn` in `folder`; fail with what it printed, or at `limit` seconds"
+    "Run a copy of the notebook `fn` in `folder`; fail with the last line that it printed, or at `limit` seconds"
     copy = Path(shutil.copy(fn, folder))
     p = subprocess.Popen([sys.executable, '-c', RUN, ROOT, copy, *flags], cwd=folder, text=True, start_new_session=True,
                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try: out, _ = p.communicate(timeout=limit)
     except subprocess.TimeoutExpired: pytest.fail(f'{fn.name}: stopped after {limit} seconds', pytrace=False)
     finally: stop(p)
-    if p.returncode: pytest.fail(f'{fn.name}: ended with code {p.returncode}\n{out}', pytrace=False)
+    print(out) # pytest shows it if the notebook is red
+    last = (out.strip() or f'ended with code {p.returncode}').splitlines()[-1]
+    if p.returncode: pytest.fail(f'{fn.name}: {last}', pytrace=False)
 
 def stop(p):
     "End `p` and whatever it started"
@@ -46,13 +48,14 @@ def test_notebook(notebook, tmp_path, pytestconfig):
 
 @pytest.fixture
 def room(tmp_path):
-    "A function that writes a notebook with one cell"
-    def write(source):
-        cell = dict(cell_type='code', id='a', metadata={}, source=source, outputs=[], execution_count=None)
-        fn = tmp_path/'room.ipynb'
-        fn.write_text(json.dumps(dict(cells=[cell], metadata={}, nbformat=4, nbformat_minor=5)))
-        (tmp_path/'run').mkdir(exist_ok=True)
-        return fn, tmp_path/'run'
+    "A function that writes a notebook of these cells, and returns it with a folder to run it in"
+    def write(*sources):
+        new = [dict(cell_type='code', id=f'a{i}', metadata={}, source=s, outputs=[], execution_count=None)
+               for i,s in enumerate(sources)]
+        fn, folder = tmp_path/'room.ipynb', tmp_path/'run'
+        fn.write_text(json.dumps(dict(cells=new, metadata={}, nbformat=4, nbformat_minor=5)))
+        folder.mkdir(exist_ok=True)
+        return fn, folder
     return write
 
 def test_a_broken_lesson_is_red(room):
@@ -67,5 +70,23 @@ def test_a_flagged_cell_runs_on_demand(room):
     with pytest.raises(pytest.fail.Exception, match='flagged'): run_notebook(*fn, flags=['slow'])
 
 def test_a_lesson_reaches_no_network(room):
-    call = 'import socket\nsocket.create_connection(("192.0.2.1", 80), timeout=3)'     # an address that belongs to nobody
+    call = 'import socket\nsocket.create_connection(("192.0.2.1", 80), timeout=3)' # an address that belongs to nobody
     with pytest.raises(pytest.fail.Exception, match='no network in tests'): run_notebook(*room(call))
+
+def refresh(fn): return subprocess.run([sys.executable, ROOT/'docs/refresh.py', fn], capture_output=True, text=True)
+
+def test_refresh_saves_what_cells_show(room):
+    fn, _ = room('import sys, warnings\nimport matplotlib.pyplot as plt', '_ = plt.plot([1, 2])',
+                 'warnings.warn("not saved")\nprint("not saved", file=sys.stderr)\n1+1', '#| slow\n1/0')
+    assert not refresh(fn).returncode
+    first = fn.read_text()
+    none, picture, two, flagged = [c['outputs'] for c in json.loads(first)['cells']]
+    assert not none and not flagged and 'image/png' in picture[0]['data']
+    assert [o['data'] for o in two]==[{'text/plain': ['2']}]
+    assert not refresh(fn).returncode and fn.read_text()==first, 'a second refresh changes the notebook'
+
+def test_refresh_leaves_a_broken_room_alone(room):
+    fn, _ = room('1+1', 'x = 1\nassert x==2, "no"')
+    before, r = fn.read_text(), refresh(fn)
+    assert r.returncode==1 and fn.read_text()==before
+    assert 'room.ipynb: cell 1: AssertionError: no' in r.stdout

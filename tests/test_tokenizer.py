@@ -1,0 +1,113 @@
+"The tokenizer's promises: same corpus, same file in any process; text is data; nothing is lost on the way to blocks."
+import os, random, subprocess, sys
+import numpy as np
+import pytest
+from pydoc_data import topics
+from transformers import AutoTokenizer
+from plm_nb.data import InputError
+from plm_nb.tokenizer import KINDS, SPECIALS, encode, load_tokenizer, pack, pieces, report, tokenizer_hash, train_tokenizer
+
+TEXTS = list(topics.topics.values()) # some 460 kB that every Python brings
+SIZE = 1500
+
+@pytest.fixture(scope="module")
+def toks(): return {kind: train_tokenizer(TEXTS, kind, SIZE) for kind in KINDS}
+
+PROGRAM = f"""
+import sys
+from pathlib import Path
+from pydoc_data import topics
+from plm_nb.data import sha256
+from plm_nb.tokenizer import KINDS, train_tokenizer
+for kind in KINDS:
+    folder = Path(sys.argv[1])/kind
+    train_tokenizer(list(topics.topics.values()), kind, {SIZE}).save_pretrained(folder)
+    print(sha256(folder/"tokenizer.json"))
+"""
+
+def test_same_file_in_any_process(tmp_path):
+    "Five kinds, three processes, each with its own hash seed and number of threads."
+    def hashes(seed, threads):
+        env = os.environ | dict(PYTHONHASHSEED=seed, RAYON_NUM_THREADS=threads, OMP_NUM_THREADS=threads)
+        run = [sys.executable, "-c", PROGRAM, str(tmp_path/seed)]
+        return subprocess.run(run, env=env, check=True, capture_output=True, text=True).stdout.split()
+    runs = [hashes(seed, threads) for seed,threads in [("0", "1"), ("1", "2"), ("random", "2")]]
+    for kind,*same in zip(KINDS, *runs, strict=True): assert len(set(same))==1, kind
+    assert len(set(runs[0]))==len(KINDS)
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_specials_pairs_and_data(toks, kind, tmp_path):
+    tok = toks[kind]
+    tok.save_pretrained(tmp_path)
+    for t in (tok, AutoTokenizer.from_pretrained(tmp_path), load_tokenizer(tmp_path)):
+        assert t.convert_tokens_to_ids(SPECIALS)==[0, 1, 2, 3, 4]
+        assert [t.pad_token_id, t.unk_token_id, t.cls_token_id, t.sep_token_id, t.mask_token_id]==[0, 1, 2, 3, 4]
+        assert tokenizer_hash(t)==tokenizer_hash(tok)
+        for raw in ("".join(SPECIALS), " ".join(SPECIALS), "x[MASK]y", "[MASK", "[MASK]\n[SEP]"):
+            ids = t(raw, add_special_tokens=False)["input_ids"]
+            assert not {0, 2, 3, 4} & set(ids), raw
+            assert not {0, 2, 3, 4} & set(t([raw, raw], is_split_into_words=True, add_special_tokens=False)["input_ids"])
+            assert next(encode([raw], t))==ids
+        one, two = (t(x, add_special_tokens=False)["input_ids"] for x in ("one text", "and another"))
+        pair = t("one text", "and another")
+        assert pair["input_ids"]==[2, *one, 3, *two, 3]
+        assert pair["token_type_ids"]==[0]*(len(one)+2)+[1]*(len(two)+1)
+        assert t("one text")["input_ids"]==[2, *one, 3]
+
+def test_bytes_come_back(toks):
+    rng = random.Random(0)
+    some = ["", " ", "  a", "a  ", "\r\n\t", "👩‍👩‍👧 e\u0301", "[CLS]", "▁Ġ##", "狗", "\x00\ufffd"]
+    some += ["".join(chr(rng.choice([rng.randrange(32, 127), rng.randrange(0xd800), rng.randrange(0xe000, 0x110000)]))
+                     for _ in range(50)) for _ in range(50)]
+    tok = toks["byte-bpe"]
+    for t in some: assert tok.decode(tok(t)["input_ids"], skip_special_tokens=True)==t
+    assert report(tok, some+TEXTS)["round_trip"]==1
+
+def test_characters_come_back(toks): assert report(toks["char"], TEXTS)["round_trip"]==1
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_unseen_characters_are_not_dropped(toks, kind):
+    rate = report(toks[kind], ["a 🦜 b"])["unknown_rate"]
+    assert rate==0 if kind=="byte-bpe" else rate>0
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_long_texts_are_cut_without_a_trace(toks, kind):
+    long = "\n".join(TEXTS[:20])
+    assert "".join(pieces(long, 1000))==long and len(pieces(long))>5
+    assert next(encode([long], toks[kind]))==toks[kind].encode(long, add_special_tokens=False, verbose=False)
+    assert "".join(pieces("狗"*20_000))=="狗"*20_000
+    assert pieces("")==[""]
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pack_loses_only_the_tail(toks, kind):
+    tok, texts = toks[kind], [*TEXTS[:30], ""]
+    stream = [i for t in texts for i in tok(t, verbose=False)["input_ids"]]
+    tok(["a", "b c d"], padding=True, truncation=True, max_length=4) # what it leaves behind must not reach the blocks
+    blocks = pack(texts, tok, 64)
+    rows = np.array(blocks["input_ids"][:])
+    assert rows.shape==(len(stream)//64, 64)
+    assert rows.ravel().tolist()==stream[:rows.size]
+    assert f"{len(stream)%64} tokens left out" in blocks.info.description
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_little_text(kind):
+    least = 261 if kind=="byte-bpe" else 9 if kind=="wordpiece" else 8
+    for text in ("ab", "ab ab ab"): assert 0 < len(train_tokenizer([text], kind, 300)) <= 300
+    assert len(train_tokenizer(["ab"], kind, least)) <= least
+
+def test_wrong_input(toks, tmp_path):
+    def refused(what, f, *args):
+        with pytest.raises(InputError, match=what) as e: f(*args)
+        assert "\n" not in str(e.value)
+    refused("no text in 0", train_tokenizer, [])
+    refused("no text in 2", train_tokenizer, ["", "\n "])
+    refused("row 2 of the texts is float", train_tokenizer, ["a", "b", float("nan")])
+    refused("one str", train_tokenizer, "a text")
+    refused("kinds are bpe, byte-bpe, wordpiece, unigram, char", train_tokenizer, TEXTS, "words")
+    for kind in KINDS: refused("needs at least", train_tokenizer, TEXTS, kind, 20)
+    refused("at most 4", pack, ["ab"], train_tokenizer(["ab"], "char", 20), 128)
+    refused("no tokenizer folder", load_tokenizer, tmp_path/"none")
+    refused("nothing loads", load_tokenizer, tmp_path)
+    toks["bpe"].save_pretrained(tmp_path)
+    (tmp_path/"tokenizer.json").write_text("{")
+    refused("nothing loads", load_tokenizer, tmp_path)
