@@ -49,9 +49,10 @@ class Trainer(transformers.Trainer):
 
     def __init__(self, *args,
         minutes:float=None, # Stop after so many minutes; None: `max_steps` or `num_train_epochs` decide
+        decay:float=0.5, # Share of the budget in which the learning rate falls, 0 to 1
         **kwargs):
         super().__init__(*args, **kwargs)
-        self.minutes, self.model_accepts_loss_kwargs = minutes, True
+        self.minutes, self.decay, self.model_accepts_loss_kwargs = minutes, decay, True
         for callback in (transformers.ProgressCallback, transformers.PrinterCallback): self.remove_callback(callback)
         self.add_callback(Budget(self))
 
@@ -103,7 +104,7 @@ def create_scheduler(self:Trainer, num_training_steps, optimizer=None):
     budget = next(c for c in self.callback_handler.callbacks if isinstance(c, Budget))
     budget.start = time.monotonic()
     self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer or self.optimizer, lambda step: trapezoid(
-        budget.spent(step) if self.minutes else (step+.5)/num_training_steps))
+        budget.spent(step) if self.minutes else (step+.5)/num_training_steps, decay=self.decay))
     return self.lr_scheduler
 
 # %% ../nbs/31_train.ipynb #cell-21
@@ -171,13 +172,17 @@ def evaluation_loop(self:Trainer, dataloader, description, prediction_loss_only=
     return EvalLoopOutput(predictions=logits, label_ids=labels, metrics=found, num_samples=rows)
 
 # %% ../nbs/31_train.ipynb #cell-32
+@patch
+def _get_eval_sampler(self:Trainer, eval_dataset): return torch.utils.data.SequentialSampler(eval_dataset)
+
+# %% ../nbs/31_train.ipynb #cell-35
 class Log(TrainerCallback):
     "Hands every logged step to `write`, a function of keyword arguments."
     def __init__(self, write): self.write, self.tokens = write, 0
     def on_log(self, args, state, control, logs=None, **kwargs):
         if "loss" in (logs or {}): self.write(step=state.global_step, **{k: logs[k] for k in ("loss", "learning_rate", "grad_norm") if k in logs})
 
-# %% ../nbs/31_train.ipynb #cell-37
+# %% ../nbs/31_train.ipynb #cell-40
 @patch
 def _save(self:Trainer, output_dir=None, state_dict=None):
     "Save model and tokenizer; no pickle of the arguments."
