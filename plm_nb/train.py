@@ -108,6 +108,13 @@ def create_scheduler(self:Trainer, num_training_steps, optimizer=None):
     return self.lr_scheduler
 
 # %% ../nbs/31_train.ipynb #cell-21
+@patch
+def train(self:Trainer, *args, **kwargs):
+    "As HF's `train`; afterwards `model` computes in its own precision again."
+    try: return transformers.Trainer.train(self, *args, **kwargs)
+    finally: self.accelerator.unwrap_model(self.model_wrapped, keep_fp32_wrapper=False)
+
+# %% ../nbs/31_train.ipynb #cell-23
 def has_bf16() -> bool:
     "Does the device at hand multiply bfloat16 in hardware?"
     if torch.cuda.is_available(): return torch.cuda.is_bf16_supported(including_emulation=False)
@@ -132,7 +139,7 @@ def arguments(
         save_strategy="steps" if save_steps else "no", save_steps=save_steps or 500, save_total_limit=2)
     return TrainingArguments(out, **{**defaults, **settings})
 
-# %% ../nbs/31_train.ipynb #cell-28
+# %% ../nbs/31_train.ipynb #cell-30
 @patch
 def _scored(self:Trainer, dataloader) -> Iterator[tuple[Tensor,Tensor,Tensor|None,Tensor|None]]:
     "Per batch: nats and asked labels of each row, and for a classifier its logits and labels."
@@ -148,7 +155,7 @@ def _scored(self:Trainer, dataloader) -> Iterator[tuple[Tensor,Tensor,Tensor|Non
         by_row = (logits.float(), labels) if batch["labels"].ndim==1 else ()
         yield self.accelerator.gather_for_metrics((*sums, *by_row))
 
-# %% ../nbs/31_train.ipynb #cell-29
+# %% ../nbs/31_train.ipynb #cell-31
 @patch
 def score(self:Trainer,
     rows, # A `Dataset` as for training
@@ -171,18 +178,18 @@ def evaluation_loop(self:Trainer, dataloader, description, prediction_loss_only=
         found |= {f"{metric_key_prefix}_{k}": v for k,v in self.compute_metrics(EvalPrediction(logits, labels)).items()}
     return EvalLoopOutput(predictions=logits, label_ids=labels, metrics=found, num_samples=rows)
 
-# %% ../nbs/31_train.ipynb #cell-32
+# %% ../nbs/31_train.ipynb #cell-34
 @patch
 def _get_eval_sampler(self:Trainer, eval_dataset): return torch.utils.data.SequentialSampler(eval_dataset)
 
-# %% ../nbs/31_train.ipynb #cell-35
+# %% ../nbs/31_train.ipynb #cell-37
 class Log(TrainerCallback):
     "Hands every logged step to `write`, a function of keyword arguments."
     def __init__(self, write): self.write, self.tokens = write, 0
     def on_log(self, args, state, control, logs=None, **kwargs):
         if "loss" in (logs or {}): self.write(step=state.global_step, **{k: logs[k] for k in ("loss", "learning_rate", "grad_norm") if k in logs})
 
-# %% ../nbs/31_train.ipynb #cell-40
+# %% ../nbs/31_train.ipynb #cell-43
 @patch
 def _save(self:Trainer, output_dir=None, state_dict=None):
     "Save model and tokenizer; no pickle of the arguments."
