@@ -7,7 +7,7 @@ __all__ = ['DOCS', 'InputError', 'prose', 'normalize', 'sha256', 'part_of', 'rea
            'read_text', 'read_table', 'column', 'hold_out', 'load_hub', 'load_corpus', 'overlap']
 
 # %% ../nbs/00_data.ipynb #cell-4
-import ast, csv, io, json, os, re, sysconfig, tempfile, warnings
+import ast, csv, io, json, os, platform, re, sysconfig, tempfile, warnings
 from hashlib import sha256 as _sha256
 from importlib import metadata, util
 from inspect import cleandoc, getsource
@@ -105,7 +105,7 @@ def drop_copies(
 # %% ../nbs/00_data.ipynb #cell-27
 def _version(package):
     "The version of an installed `package`, wherever its distribution has another name."
-    if package=="stdlib": return sysconfig.get_python_version()
+    if package=="stdlib": return platform.python_version()
     try: return metadata.version({"sklearn": "scikit-learn"}.get(package, package))
     except metadata.PackageNotFoundError: return "?"
 
@@ -136,24 +136,26 @@ def _docs(packages, limit):
 
 # %% ../nbs/00_data.ipynb #cell-34
 def read_text(
-    path:str|Path, # A UTF-8 file
+    path:str|Path, # A file of text
+    encoding:str="utf-8", # How its bytes are to be read
 ) -> str: # Its text as it stands, less a byte-order mark
-    "The text of `path`; an `InputError` names the byte and the line where it is not UTF-8, and one says that it is empty."
+    "The text of `path`; an `InputError` names the byte and the line that `encoding` cannot read, or says that the file is empty."
     if not Path(path).is_file(): raise InputError(f"{path}: no such file; give the path of an existing file")
     data = Path(path).read_bytes()
-    try: text = data.decode("utf-8-sig")
+    try: text = data.decode(encoding).removeprefix("\ufeff")
+    except LookupError: raise InputError(f"{path}: no encoding is called {encoding!r}; try utf-8 or latin-1") from None
     except UnicodeDecodeError as e:
         guess, line = from_bytes(data[:100_000]).best(), data[:e.start].count(b"\n") + 1
-        raise InputError(f"{path}: byte {e.start} (line {line}) is not UTF-8; convert the file"
-                         + (f", it looks like {guess.encoding}" if guess else "")) from None
+        raise InputError(f"{path}: byte {e.start} (line {line}) is not {encoding}; convert the file, or name its encoding"
+                         + (f": it looks like {guess.encoding}" if guess else "")) from None
     if not text.strip(): raise InputError(f"{path}: the file holds no text; give a file with at least one word")
     return text
 
 # %% ../nbs/00_data.ipynb #cell-37
-def _json_rows(path):
+def _json_rows(path, encoding):
     "The objects of a file with one JSON object a line."
     rows = []
-    for i,line in enumerate(read_text(path).split("\n"), 1):
+    for i,line in enumerate(read_text(path, encoding).split("\n"), 1):
         if not line.strip(): continue
         try: row = json.loads(line)
         except json.JSONDecodeError as e: raise InputError(f"{path}: line {i} is not JSON ({e.msg}); write one object a line") from None
@@ -161,24 +163,36 @@ def _json_rows(path):
         rows.append(row)
     return pd.DataFrame(rows)
 
+def _cells(path, text):
+    "The `(line number, cells)` of a csv or tsv file; empty lines are no rows."
+    if path.suffix!=".csv":
+        lines = enumerate((l.removesuffix("\r") for l in text.split("\n")), 1)
+        return [(i, l.split("\t")) for i,l in lines if l]
+    csv.field_size_limit(2**31-1) # a document may fill a cell
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try: return [(reader.line_num, cells) for cells in reader if cells]
+    except csv.Error as e: raise InputError(f"{path}: line {reader.line_num}: {e}; close every quotation mark") from None
+
+# %% ../nbs/00_data.ipynb #cell-38
 def read_table(
     path:str|Path, # A `.csv`, `.tsv`, `.txt` (tabs), `.jsonl` or `.parquet` file
     header:bool=True, # Does the first line of a csv or tsv file name the columns? Without it they are numbered from 0
+    encoding:str="utf-8", # Of a file of text
 ) -> pd.DataFrame: # Every cell of a csv or tsv file a `str`
     "The rows of `path` as they stand: nothing is parsed, guessed, or turned into a missing value."
     path = Path(path)
     if not path.is_file(): raise InputError(f"{path}: no such file; give the path of an existing table")
     if path.suffix==".parquet": return pd.read_parquet(path)
-    if path.suffix in (".jsonl", ".json"): return _json_rows(path)
-    how = dict(sep=",") if path.suffix==".csv" else dict(sep="\t", quoting=csv.QUOTE_NONE)
-    try: table = pd.read_csv(io.StringIO(read_text(path)), header=0 if header else None, dtype=str, keep_default_na=False,
-                             na_values=[], index_col=False, **how)
-    except pd.errors.ParserError as e: raise InputError(f"{path}: {str(e).split('error: ')[-1].strip()}; give every row the same columns") from None
-    if (short := table.isna().any(axis=1)).any():
-        raise InputError(f"{path}: row {short.argmax()+1+header} has fewer columns than the others; give every row {table.shape[1]} columns")
-    return table
+    if path.suffix in (".jsonl", ".json"): return _json_rows(path, encoding)
+    lines = _cells(path, read_text(path, encoding))
+    width = len(lines[0][1])
+    for number,cells in lines:
+        if len(cells)!=width: raise InputError(f"{path}: line {number} has {len(cells)} columns, the first has {width}; "
+                                               "give every line the same columns")
+    rows = [cells for _,cells in lines]
+    return pd.DataFrame(rows[1:], columns=rows[0], dtype=str) if header else pd.DataFrame(rows, dtype=str)
 
-# %% ../nbs/00_data.ipynb #cell-40
+# %% ../nbs/00_data.ipynb #cell-41
 def column(
     table:pd.DataFrame, # From `read_table`
     which:str|int, # Name of a column, or its number from 0
@@ -190,7 +204,7 @@ def column(
     if str(which).isdigit() and int(which)<len(names) and names==list(range(len(names))): return table[int(which)]
     raise InputError(f"{path}: no column {which!r}; its columns are {', '.join(map(str, names[:20]))}")
 
-# %% ../nbs/00_data.ipynb #cell-43
+# %% ../nbs/00_data.ipynb #cell-44
 _kinds = (".txt", ".jsonl", ".json", ".csv", ".tsv", ".parquet")
 
 def _documents(path, text):
@@ -207,7 +221,7 @@ def _documents(path, text):
         raise InputError(f"{path}: row {bad[0]+1} of column {text or 'text'!r} is {texts[bad[0]]!r}; every row must be a text")
     return [(f":{i}", t) for i,t in enumerate(texts) if t.strip()]
 
-# %% ../nbs/00_data.ipynb #cell-45
+# %% ../nbs/00_data.ipynb #cell-46
 def _parts(rows):
     "A `DatasetDict` of `{part: [(id, text)]}`."
     return DatasetDict({p: Dataset.from_dict(dict(zip(("id", "text"), map(list, zip(*rs))))) for p,rs in rows.items()})
@@ -233,7 +247,7 @@ def hold_out(
     if not train or not rest: raise InputError(f"holdout {holdout!r} leaves nothing on one side of {len(rows)} documents; choose another share")
     return _parts(dict(train=train, validation=rest))
 
-# %% ../nbs/00_data.ipynb #cell-48
+# %% ../nbs/00_data.ipynb #cell-49
 def load_hub(source, **kwargs):
     "The data set `source` of the hub, or one line that says what can be had without it."
     try: return load_dataset(source, **kwargs)
@@ -266,7 +280,7 @@ def load_corpus(
     rows = {part: [(f"{part}:{i}", t) for i,t in enumerate(ds[name])] for part,ds in hub.items()}
     return _parts(rows) if "validation" in rows else hold_out(rows["train"], holdout)
 
-# %% ../nbs/00_data.ipynb #cell-52
+# %% ../nbs/00_data.ipynb #cell-53
 def _ngrams(text, n):
     "The hashes of the runs of `n` words in `text`."
     words = normalize(text).split()

@@ -57,11 +57,11 @@ def few(
     return rows.select(picked)
 
 # %% ../nbs/01_tasks.ipynb #cell-18
-def _rows(path, text, label, text2):
+def _rows(path, text, label, text2, encoding="utf-8"):
     "The asked columns of the table at `path` as strings; an `InputError` names the first faulty row."
     picks = {k: v for k,v in dict(text=text, text2=text2, label=label).items() if v is not None}
     numbers = all(str(v).isdigit() for v in picks.values()) and Path(path).suffix in (".csv", ".tsv", ".txt")
-    table = read_table(path, header=not numbers)
+    table = read_table(path, not numbers, encoding)
     rows = pd.DataFrame({k: column(table, v, path) for k,v in picks.items()})
     for k in rows:
         bad = rows[k].isna() | (rows[k].astype(str).str.strip()=="")
@@ -95,11 +95,12 @@ def load_task(
     text:str|int="text", # Column of the text: its name, or its number from 0 where the file has no header
     label:str|int="label", # Column of the label
     text2:str|int=None, # Column of the second text of a pair; None: there are no pairs
+    encoding:str="utf-8", # Of the tables
 ) -> DatasetDict: # Parts with columns `text`, perhaps `text2`, and `label`, whose feature names the classes
     "A labelled task; every row stays as it is in `source`."
     if source=="docs-package": return docs_package()
-    if isinstance(source, dict): return _checked({p: _rows(f, text, label, text2) for p,f in source.items()}, source["train"])
-    if Path(source).exists() or Path(source).suffix: return _checked(_split(_rows(source, text, label, text2)), source)
+    if isinstance(source, dict): return _checked({p: _rows(f, text, label, text2, encoding) for p,f in source.items()}, source["train"])
+    if Path(source).exists() or Path(source).suffix: return _checked(_split(_rows(source, text, label, text2, encoding)), source)
     picks, parts = {k: v for k,v in dict(text=text, text2=text2, label=label).items() if v is not None}, {}
     for part,ds in load_hub(str(source)).items():
         table = ds.to_pandas()
