@@ -1,9 +1,9 @@
 """Run the notebooks and save what their cells show: `python docs/refresh.py [NAME ...]` (no name: all of them).
 
 Each notebook runs in a process and an empty folder of its own, and runs what `nbdev_test` runs: cells marked
-`#| eval: false` or with one of `tst_flags` are passed over and keep their outputs. Warnings and progress bars
+`#| eval: false` or with one of `tst_flags` are passed over and keep their outputs, but `--nb-flags slow` runs those too. Warnings and progress bars
 are not saved. If a cell fails, its notebook stays as it was. A second run changes nothing."""
-import os, sys, subprocess, tempfile, time, traceback
+import argparse, os, sys, subprocess, tempfile, time, traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,8 +22,8 @@ def where(fn):
     "`fn` as it is named in messages"
     return fn.resolve().relative_to(ROOT) if fn.resolve().is_relative_to(ROOT) else fn.name
 
-def save(fn):
-    "Run the notebook `fn` and write its outputs back"
+def save(fn, flags):
+    "Run the notebook `fn`, with the cells that bear one of `flags`, and write its outputs back"
     from execnb.nbio import read_nb, write_nb
     from execnb.shell import CaptureShell
     from matplotlib_inline.backend_inline import set_matplotlib_formats
@@ -33,7 +33,7 @@ def save(fn):
     cfg = get_config(path=ROOT)
     sys.path.insert(0, str(ROOT))                              # this checkout's package, whatever is installed
     ran, kept = NBProcessor(fn).nb, read_nb(fn)                # `ran` loses its directives: only outputs go back
-    skip = set(cfg.tst_flags.split())
+    skip = set(cfg.tst_flags.split()) - set(flags)
     def passed_over(c):
         off = c.directives_.get('eval:', [''])[0].lower()=='false'
         return c.cell_type!='code' or off or skip & c.directives_.keys()
@@ -56,7 +56,7 @@ def report(fn, i, source, error):
     head = f'{where(fn)}: cell {i}: {type(error).__name__}: {error}'
     return '\n'.join([head, '', source, '', *traceback.format_list(calls)])
 
-def refresh(fn):
+def refresh(fn, flags):
     "Run `save` on `fn` in a fresh process; True if it went well"
     start = time.time()
     with tempfile.TemporaryDirectory() as cwd:
@@ -67,7 +67,13 @@ def refresh(fn):
     return r.returncode==0
 
 if __name__=='__main__':
-    if sys.argv[1:2]==['--in-process']: save(Path(sys.argv[2]))
+    if sys.argv[1:2]==['--in-process']: save(Path(sys.argv[2]), sys.argv[3:])
     else:
-        with ThreadPoolExecutor(2) as pool: done = list(pool.map(refresh, notebooks(ROOT/'nbs', sys.argv[1:])))
+        parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+        parser.add_argument('names', nargs='*', help='notebooks; all of them if none is named')
+        parser.add_argument('--nb-flags', default='', help='flags whose cells run too, with commas')
+        args = parser.parse_args()
+        flags = [f for f in args.nb_flags.split(',') if f]
+        with ThreadPoolExecutor(2) as pool:
+            done = list(pool.map(lambda fn: refresh(fn, flags), notebooks(ROOT/'nbs', args.names)))
         sys.exit(not all(done))

@@ -23,8 +23,11 @@ def add_options(
         flag, type = "--"+name.replace("_", "-"), p.anno if p.anno in (int, float) else str
         if kind is not Parameter.KEYWORD_ONLY: parser.add_argument(name, help=help)
         elif isinstance(p.default, bool): parser.add_argument(flag, action="store_true", help=help)
-        else: parser.add_argument(flag, type=type, default=None if required else p.default, required=required, metavar=type.__name__.upper(),
-                                  help=help + ("" if required or p.default is None else f" (default: {p.default})"))
+        else:
+            default = None if required else p.default
+            if default is not None: help += f" (default: {default})"
+            parser.add_argument(flag, type=type, default=default, required=required, metavar=type.__name__.upper(),
+                                help=help)
     return parser
 
 # %% ../nbs/90_cli.ipynb #cell-10
@@ -38,6 +41,7 @@ def demo(*,
     names = (f"runs/demo{f'-{i}' if i else ''}" for i in range(1000))
     return demo(out or next(n for n in names if not Path(n).exists()), minutes=minutes, seed=seed, say=_say)
 
+# %% ../nbs/90_cli.ipynb #cell-11
 def tokenizer(*,
     out:str, # New folder
     corpus:str="docs", # `docs`, `docs-all`, a file, a folder, or a hub name
@@ -55,11 +59,17 @@ def tokenizer(*,
     parts = load_corpus(corpus, text, holdout)
     made = train_tokenizer(parts["train"]["text"], kind, vocab_size)
     found = report(made, parts["validation"]["text"][:])
-    run = Run.start(out, "tokenizer", dict(corpus=corpus, kind=kind, vocab_size=vocab_size), seed=seed, data=dict(sha256=fingerprint(parts["train"])))
+    asked, data = dict(corpus=corpus, kind=kind, vocab_size=vocab_size), dict(sha256=fingerprint(parts["train"]))
+    run = Run.start(out, "tokenizer", asked, seed=seed, data=data)
     made.save_pretrained(out); run.record["results"] = dict(validation=found); run.finish()
     return found
 
-# %% ../nbs/90_cli.ipynb #cell-11
+def _known(option, value, *choices):
+    "Refuse a `value` of `option` that is none of `choices`."
+    from plm_nb.data import InputError
+    if value not in choices: raise InputError(f"--{option} {value}: not here; choose {' or '.join(choices)}")
+
+# %% ../nbs/90_cli.ipynb #cell-12
 def pretrain(*,
     out:str, # New folder of the run
     corpus:str="docs", # `docs`, `docs-all`, a file, a folder, or a hub name
@@ -80,28 +90,39 @@ def pretrain(*,
     seed:int=0, # Of the weights and the questions
 ):
     "Pretrain a body on a corpus."
-    from plm_nb.data import InputError
     from plm_nb.pretrain import pretrain
-    for name,value,known in (("objective", objective, ["mlm"]), ("arch", arch, ["bert"])):
-        if value not in known: raise InputError(f"--{name} {value}: not here; choose {' or '.join(known)}")
+    _known("objective", objective, "mlm"); _known("arch", arch, "bert")
     if steps is epochs is minutes is None: epochs = 1
     if resume and (Path(out)/"MANIFEST.json").is_file(): _say(f"{out}: the run is finished, nothing to resume")
     run = pretrain(corpus, tokenizer, out, size, block_size, steps, epochs, minutes, batch_size, learning_rate,
                    save_steps=save_steps, resume=resume, text=text, holdout=holdout, seed=seed).record
-    train, held = run["training"], run["results"]["validation"]
-    return dict(train=dict(loss=train["loss_last"], **{k: train[k] for k in ("tokens", "seconds", "steps", "loss_first")}),
-                heldout=dict(nats_per_token=held["loss"], tokens=held["tokens"]), out=out)
+    done, held = run["training"], run["results"]["validation"]
+    train = dict(loss=done["loss_last"], **{k: done[k] for k in ("tokens", "seconds", "steps", "loss_first")})
+    return dict(train=train, heldout=dict(nats_per_token=held["loss"], tokens=held["tokens"]), out=out)
 
-# %% ../nbs/90_cli.ipynb #cell-13
-def _source(data, train, validation, test):
-    "What `load_task` takes, from the options of a command."
+# %% ../nbs/90_cli.ipynb #cell-14
+def _task(data, train, validation, test, *columns):
+    "The labelled rows that the options of a command name."
     from plm_nb.data import InputError
+    from plm_nb.tasks import load_task
     parts = {k: v for k,v in dict(train=train, validation=validation, test=test).items() if v}
-    if bool(data)==bool(train) or data and parts: raise InputError("give --data, or --train with --validation and --test, and not both")
-    return data or parts
+    if bool(data)==bool(train) or data and parts:
+        raise InputError("give --data, or --train with --validation and --test, and not both")
+    return load_task(data or parts, *columns)
 
-def _number(column): return int(column) if column is not None and str(column).isdigit() else column
+def _folders(out, seed, seeds):
+    "A folder for each of the seeds, in `out`; one seed gets `out` itself."
+    from plm_nb.runs import check_free
+    check_free(out)
+    return {s: out if seeds==1 else f"{out}/seed-{s}" for s in range(seed, seed+seeds)}
 
+def _side_by_side(out, runs):
+    "The scores of `runs`, records by seed: their means, and each where there are several."
+    parts = next(iter(runs.values()))["results"]
+    means = {p: {k: sum(r["results"][p][k] for r in runs.values())/len(runs) for k in parts[p]} for p in parts}
+    return dict(**means, out=out, **({} if len(runs)==1 else dict(seeds={s: r["results"] for s,r in runs.items()})))
+
+# %% ../nbs/90_cli.ipynb #cell-15
 def finetune(*,
     out:str, # New folder of the run
     task:str="text-classification", # text-classification
@@ -116,7 +137,7 @@ def finetune(*,
     model:str=None, # Folder or hub name to start from …
     size:str="mini", # … or the size of a body of random weights …
     tokenizer:str=None, # … and its tokenizer
-    epochs:float=8, # Passes over the rows
+    epochs:float=5, # Passes over the rows
     batch_size:int=16, # Rows per step
     learning_rate:float=3e-4, # Of the body
     max_length:int=128, # Tokens at which a text is cut
@@ -125,20 +146,15 @@ def finetune(*,
     seed:int=0, # The first of them
 ):
     "Fine-tune a body on labelled rows, and score it."
-    from plm_nb.data import InputError
     from plm_nb.finetune import finetune
-    from plm_nb.runs import check_free
-    from plm_nb.tasks import load_task
-    if task!="text-classification": raise InputError(f"--task {task}: not here; choose text-classification")
-    check_free(out)
-    rows = load_task(_source(data, train, validation, test), text, label, text2, encoding)
-    folders = {s: out if seeds==1 else f"{out}/seed-{s}" for s in range(seed, seed+seeds)}
-    runs = {s: finetune(rows, folder, model, tokenizer, size, epochs, learning_rate, batch_size, labels_per_class, max_length, s).record
-            for s,folder in folders.items()}
-    found = {part: {k: sum(r["results"][part][k] for r in runs.values())/seeds for k in scores} for part,scores in runs[seed]["results"].items()}
-    return found | dict(out=out, **({} if seeds==1 else dict(seeds={s: r["results"] for s,r in runs.items()})))
+    _known("task", task, "text-classification")
+    folders = _folders(out, seed, seeds)
+    rows = _task(data, train, validation, test, text, label, text2, encoding)
+    runs = {s: finetune(rows, folder, model, tokenizer, size, epochs, learning_rate, batch_size,
+                        labels_per_class, max_length, s).record for s,folder in folders.items()}
+    return _side_by_side(out, runs)
 
-# %% ../nbs/90_cli.ipynb #cell-14
+# %% ../nbs/90_cli.ipynb #cell-16
 def evaluate(*,
     model:str, # Folder of a classifier
     data:str=None, # docs-package, a table, or a hub name …
@@ -157,10 +173,10 @@ def evaluate(*,
 ):
     "Score a saved classifier on labelled rows."
     from plm_nb.finetune import evaluate
-    from plm_nb.tasks import load_task
-    rows = load_task(_source(data, train, validation, test), text, label, text2, encoding)
+    rows = _task(data, train, validation, test, text, label, text2, encoding)
     return {split: evaluate(model, rows, split, max_length)}
 
+# %% ../nbs/90_cli.ipynb #cell-17
 def predict(
     file:str, # One text a line; - reads from standard input
     *, model:str, # Folder of a classifier
@@ -176,10 +192,10 @@ def predict(
     net, words = load(model, "text-classification"), load_tokenizer(model)
     lines = (sys.stdin.read() if file=="-" else read_text(file)).splitlines()
     names = [net.config.id2label[i] for i in range(net.config.num_labels)]
-    return [dict(text=t, label=names[c.argmax()], probability=round(float(c.max()), 6), probabilities={n: round(float(p), 6) for n,p in zip(names, c)})
-            for t,c in zip(lines, predict(net, words, lines, max_length=max_length))]
+    chances = predict(net, words, lines, max_length=max_length)
+    return [dict(text=t, label=names[c.argmax()], probability=round(float(c.max()), 6),
+                 probabilities={n: round(float(p), 6) for n,p in zip(names, c)}) for t,c in zip(lines, chances)]
 
-# %% ../nbs/90_cli.ipynb #cell-15
 def verify(
     run:str, # Folder of a run
 ):
@@ -187,7 +203,7 @@ def verify(
     from plm_nb.runs import verify
     return verify(run)
 
-# %% ../nbs/90_cli.ipynb #cell-17
+# %% ../nbs/90_cli.ipynb #cell-19
 def _say(line): print(line, file=sys.stderr, flush=True)
 
 def _flat(found, prefix=""):
@@ -196,16 +212,22 @@ def _flat(found, prefix=""):
         if isinstance(v, dict): yield from _flat(v, f"{prefix}{k}.")
         elif not isinstance(v, list): yield prefix+str(k), v
 
+def _figure(v):
+    "The result `v` in a table: four digits of a float, thousands apart in an int."
+    if isinstance(v, float) and abs(v)<1e4: return f"{v:,.4g}"
+    return f"{v:,}" if isinstance(v, int) and not isinstance(v, bool) else str(v)
+
 def show(
     found:dict, # What a command returned
 ) -> str: # A line a figure
     "The results as people read them."
-    rows = [(k, f"{v:,.4g}" if isinstance(v, float) and abs(v)<1e4 else f"{v:,}" if isinstance(v, int) and not isinstance(v, bool) else str(v)) for k,v in _flat(found)]
+    rows = [(k, _figure(v)) for k,v in _flat(found)]
     width = max(len(k) for k,_ in rows)
     return "\n".join(f"{k:<{width}}  {v}" for k,v in rows)
 
-# %% ../nbs/90_cli.ipynb #cell-19
-COMMANDS = dict(demo=demo, tokenizer=tokenizer, pretrain=pretrain, finetune=finetune, evaluate=evaluate, predict=predict, verify=verify)
+# %% ../nbs/90_cli.ipynb #cell-21
+COMMANDS = dict(demo=demo, tokenizer=tokenizer, pretrain=pretrain, finetune=finetune, evaluate=evaluate,
+                predict=predict, verify=verify)
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message):
@@ -218,10 +240,11 @@ def parser() -> argparse.ArgumentParser: # Of the whole command line
     sub = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
     for name,f in COMMANDS.items():
         p = add_options(sub.add_parser(name, help=f.__doc__, description=f.__doc__), f)
-        p.add_argument("--json", action="store_true", help="print one JSON object, and nothing else, on standard output")
+        p.add_argument("--json", action="store_true",
+                       help="print one JSON object, and nothing else, on standard output")
     return top
 
-# %% ../nbs/90_cli.ipynb #cell-20
+# %% ../nbs/90_cli.ipynb #cell-22
 def main(
     argv:list[str]=None, # Arguments; None: those of the process
 ) -> int: # 0 done, 2 the input is wrong, 130 interrupted

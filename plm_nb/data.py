@@ -25,7 +25,8 @@ def _docstrings(node, name):
     "Each `(dotted name, docstring)` below the syntax tree `node`."
     if doc := ast.get_docstring(node): yield name, doc
     for x in node.body:
-        if isinstance(x, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)): yield from _docstrings(x, f"{name}.{x.name}")
+        if isinstance(x, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield from _docstrings(x, f"{name}.{x.name}")
 
 # %% ../nbs/00_data.ipynb #cell-12
 _rule = re.compile(r"^\s*[-=~^`*+#]{3,}\s*$", re.M)
@@ -67,7 +68,8 @@ def _folder(package):
     "The folder of an installed `package`, found without importing it."
     if package=="stdlib": return Path(sysconfig.get_paths()["stdlib"])
     if not (spec := util.find_spec(package)) or not spec.submodule_search_locations:
-        raise InputError(f"{package}: not an installed package with a folder; `pip install` it, or choose among {', '.join(DOCS)}")
+        raise InputError(f"{package}: not an installed package with a folder; `pip install` it, "
+                         f"or choose among {', '.join(DOCS)}")
     return Path(list(spec.submodule_search_locations)[0])
 
 def read_package(
@@ -139,15 +141,16 @@ def read_text(
     path:str|Path, # A file of text
     encoding:str="utf-8", # How its bytes are to be read
 ) -> str: # Its text as it stands, less a byte-order mark
-    "The text of `path`; an `InputError` names the byte and the line that `encoding` cannot read, or says that the file is empty."
+    "The text of `path`; an `InputError` names the byte and line that `encoding` cannot read, or says it is empty."
     if not Path(path).is_file(): raise InputError(f"{path}: no such file; give the path of an existing file")
     data = Path(path).read_bytes()
     try: text = data.decode(encoding).removeprefix("\ufeff")
     except LookupError: raise InputError(f"{path}: no encoding is called {encoding!r}; try utf-8 or latin-1") from None
     except UnicodeDecodeError as e:
         guess, line = from_bytes(data[:100_000]).best(), data[:e.start].count(b"\n") + 1
-        raise InputError(f"{path}: byte {e.start} (line {line}) is not {encoding}; convert the file, or name its encoding"
-                         + (f": it looks like {guess.encoding}" if guess else "")) from None
+        hint = f": it looks like {guess.encoding}" if guess else ""
+        raise InputError(f"{path}: byte {e.start} (line {line}) is not {encoding}; "
+                         f"convert the file, or name its encoding{hint}") from None
     if not text.strip(): raise InputError(f"{path}: the file holds no text; give a file with at least one word")
     return text
 
@@ -158,8 +161,10 @@ def _json_rows(path, encoding):
     for i,line in enumerate(read_text(path, encoding).split("\n"), 1):
         if not line.strip(): continue
         try: row = json.loads(line)
-        except json.JSONDecodeError as e: raise InputError(f"{path}: line {i} is not JSON ({e.msg}); write one object a line") from None
-        if not isinstance(row, dict): raise InputError(f"{path}: line {i} is {type(row).__name__}; write one JSON object a line")
+        except json.JSONDecodeError as e:
+            raise InputError(f"{path}: line {i} is not JSON ({e.msg}); write one object a line") from None
+        if not isinstance(row, dict):
+            raise InputError(f"{path}: line {i} is {type(row).__name__}; write one JSON object a line")
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -171,7 +176,8 @@ def _cells(path, text):
     csv.field_size_limit(2**31-1) # a document may fill a cell
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try: return [(reader.line_num, cells) for cells in reader if cells]
-    except csv.Error as e: raise InputError(f"{path}: line {reader.line_num}: {e}; close every quotation mark") from None
+    except csv.Error as e:
+        raise InputError(f"{path}: line {reader.line_num}: {e}; close every quotation mark") from None
 
 # %% ../nbs/00_data.ipynb #cell-38
 def read_table(
@@ -187,8 +193,9 @@ def read_table(
     lines = _cells(path, read_text(path, encoding))
     width = len(lines[0][1])
     for number,cells in lines:
-        if len(cells)!=width: raise InputError(f"{path}: line {number} has {len(cells)} columns, the first has {width}; "
-                                               "give every line the same columns")
+        if len(cells)!=width:
+            raise InputError(f"{path}: line {number} has {len(cells)} columns, the first has {width}; "
+                             "give every line the same columns")
     rows = [cells for _,cells in lines]
     return pd.DataFrame(rows[1:], columns=rows[0], dtype=str) if header else pd.DataFrame(rows, dtype=str)
 
@@ -211,14 +218,18 @@ def _documents(path, text):
     "The `(id, text)` of every document in a file or a folder."
     if path.is_dir():
         files = sorted(p for p in path.rglob("*") if p.suffix in _kinds and p.is_file())
-        if not files: raise InputError(f"{path}: the folder holds no {', '.join(_kinds)} file; give a folder with at least one")
+        if not files:
+            raise InputError(f"{path}: the folder holds no {', '.join(_kinds)} file; give a folder with at least one")
         return [(f"{p.relative_to(path).as_posix()}{key}", t) for p in files for key,t in _documents(p, text)]
-    if path.suffix not in _kinds: raise InputError(f"{path}: cannot read {path.suffix or 'a file without a suffix'}; give one of {', '.join(_kinds)}")
+    if path.suffix not in _kinds:
+        kind = path.suffix or "a file without a suffix"
+        raise InputError(f"{path}: cannot read {kind}; give one of {', '.join(_kinds)}")
     if path.suffix==".txt": return [("", read_text(path))]
     number = str(text).isdigit() and path.suffix in (".csv", ".tsv")
     texts = column(read_table(path, header=not number), "text" if text is None else text, path).tolist()
     if bad := [i for i,t in enumerate(texts) if not isinstance(t, str)]:
-        raise InputError(f"{path}: row {bad[0]+1} of column {text or 'text'!r} is {texts[bad[0]]!r}; every row must be a text")
+        raise InputError(f"{path}: row {bad[0]+1} of column {text or 'text'!r} is {texts[bad[0]]!r}; "
+                         "every row must be a text")
     return [(f":{i}", t) for i,t in enumerate(texts) if t.strip()]
 
 # %% ../nbs/00_data.ipynb #cell-46
@@ -228,7 +239,7 @@ def _parts(rows):
 
 def hold_out(
     rows:list[tuple[str,str]], # `(id, text)` of every document
-    holdout:str=None, # `tail:0.1`, the last tenth; `random:0.1`, a tenth of the documents; None: the tail of one document, random for many
+    holdout:str=None, # `tail:0.1`, the last tenth; `random:0.1`, any tenth; None: tail of one document, random of many
 ) -> DatasetDict: # `train` and `validation` with columns `id` and `text`
     "Put a share of `rows` aside for scoring."
     holdout = holdout or ("tail:0.1" if len(rows)==1 else "random:0.1")
@@ -238,13 +249,18 @@ def hold_out(
     if how not in ("tail", "random") or not 0<share<1:
         raise InputError(f"holdout {holdout!r}: write tail:0.1 or random:0.1, with a share between 0 and 1")
     if how=="random":
-        if len(rows)<2: raise InputError(f"holdout {holdout!r} draws whole documents and there is only one; use tail:{share}")
+        if len(rows)<2:
+            raise InputError(f"holdout {holdout!r} draws whole documents and there is only one; use tail:{share}")
         held = [int(sha256(normalize(t)), 16)/2**256 < share for _,t in rows]
         train, rest = [r for r,h in zip(rows, held) if not h], [r for r,h in zip(rows, held) if h]
     elif len(rows)==1:
-        (key, text), = rows; cut = int(len(text)*(1-share)); train, rest = [(key, text[:cut])], [(key, text[cut:])]
+        (key, text), = rows
+        cut = int(len(text)*(1-share))
+        train, rest = [(key, text[:cut])], [(key, text[cut:])]
     else: cut = int(len(rows)*(1-share)); train, rest = rows[:cut], rows[cut:]
-    if not train or not rest: raise InputError(f"holdout {holdout!r} leaves nothing on one side of {len(rows)} documents; choose another share")
+    if not train or not rest:
+        raise InputError(f"holdout {holdout!r} leaves nothing on one side of {len(rows)} documents; "
+                         "choose another share")
     return _parts(dict(train=train, validation=rest))
 
 # %% ../nbs/00_data.ipynb #cell-49
@@ -256,10 +272,11 @@ def load_hub(source, **kwargs):
         raise InputError(f"{source}: no such file or folder, and the hub did not give it ({type(e).__name__}: {why}); "
                          "give a path, or the embedded docs, docs-all (corpora), docs-package (task)") from None
 
+# %% ../nbs/00_data.ipynb #cell-50
 def load_corpus(
     source:str|Path="docs", # `docs`, `docs-all`, a file, a folder, or a hub name
     text:str|int=None, # Column that holds the text of a table; None: the column called `text`
-    holdout:str=None, # What to put aside of a file or folder: `tail:0.1`, `random:0.1`; None: what suits, see `hold_out`
+    holdout:str=None, # What to put aside of a file or folder: `tail:0.1`, `random:0.1`; None: as `hold_out` does
 ) -> DatasetDict: # Parts `train` and `validation`, for the embedded ones `test` too; columns `id` and `text`
     "The documents of `source`, each in one part only."
     if source=="docs": return _docs(DOCS, 1_250_000)
@@ -280,7 +297,7 @@ def load_corpus(
     rows = {part: [(f"{part}:{i}", t) for i,t in enumerate(ds[name])] for part,ds in hub.items()}
     return _parts(rows) if "validation" in rows else hold_out(rows["train"], holdout)
 
-# %% ../nbs/00_data.ipynb #cell-53
+# %% ../nbs/00_data.ipynb #cell-54
 def _ngrams(text, n):
     "The hashes of the runs of `n` words in `text`."
     words = normalize(text).split()
@@ -295,5 +312,6 @@ def overlap(
     seen, alike = set(train), set(map(normalize, train))
     grams = set().union(*(_ngrams(t, n) for t in train))
     asked = [g for t in test for g in _ngrams(t, n)]
-    return dict(exact=sum(t in seen for t in test)/len(test), normalized=sum(normalize(t) in alike for t in test)/len(test),
+    return dict(exact=sum(t in seen for t in test)/len(test),
+                normalized=sum(normalize(t) in alike for t in test)/len(test),
                 ngrams=sum(g in grams for g in asked)/max(1, len(asked)))

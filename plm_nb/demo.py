@@ -6,7 +6,7 @@
 __all__ = ['riddles', 'page', 'Stages', 'demo']
 
 # %% ../nbs/80_demo.ipynb #cell-4
-import base64, io, re, time
+import base64, io, random, re, time
 from pathlib import Path
 import matplotlib.pyplot as plt
 from datasets import DatasetDict
@@ -24,14 +24,16 @@ def riddles(
     texts:list[str], # Unseen documents
     tokenizer, # Whose words may be hidden
     n:int=8, # How many
+    seed:int=0, # Of the choice of texts and of words
 ) -> list[tuple[str,str]]: # A sentence with `___`, and the word that stood there
-    "Take a sentence of 8 to 16 words from each of `texts`, and hide its longest known word."
-    vocabulary, found = tokenizer.get_vocab(), []
-    for text in texts:
+    "Draw sentences of 8 to 16 words from `texts`, and hide a known word in each."
+    vocabulary, found, rng = tokenizer.get_vocab(), [], random.Random(seed)
+    for text in rng.sample(texts, len(texts)):
         sentence = re.split(r"(?<=[.!?])\s", text.split("\n\n")[0])[0]
-        words = [w for w in re.findall(r"\b[a-z]{5,}\b", sentence) if w in vocabulary and len(re.findall(rf"\b{w}\b", sentence))==1]
+        words = [w for w in re.findall(r"\b[a-z]{2,}\b", sentence)
+                 if w in vocabulary and len(re.findall(rf"\b{w}\b", sentence))==1]
         if not 8<=len(sentence.split())<=16 or not words or "_" in sentence: continue
-        word = max(words, key=len)
+        word = rng.choice(words)
         found.append((re.sub(rf"\b{word}\b", "___", sentence), word))
         if len(found)==n: break
     return found
@@ -40,16 +42,18 @@ def riddles(
 _page = Environment(autoescape=True).from_string("""<!doctype html><html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1"><title>plm demo</title><style>
 body{font:17px/1.6 Georgia,serif;color:#22303c;background:#fcfcfa;max-width:46rem;margin:auto;padding:2rem 1.2rem}
-h1{font-size:2rem;margin:0}h2{font-size:1.25rem;margin:2.4rem 0 .4rem;color:#2f5d8a}p.lead{font-size:1.15rem;color:#54616c}
-table{border-collapse:collapse;width:100%;font:15px/1.45 system-ui,sans-serif}div.wide{overflow-x:auto}
-td,th{padding:.35rem .6rem;border-bottom:1px solid #e3e6ea;text-align:left;vertical-align:top}th{color:#54616c;font-weight:600}
-td.n{text-align:right;font-variant-numeric:tabular-nums}img{max-width:100%;height:auto}b.ok{color:#3d7a67}
-span.bar{display:inline-block;height:.6em;background:#2f5d8a;margin-right:.4em}footer{margin-top:3rem;color:#54616c;font-size:.9rem}
+h1{font-size:2rem;margin:0}h2{font-size:1.25rem;margin:2.4rem 0 .4rem;color:#2f5d8a}
+p.lead{font-size:1.15rem;color:#54616c}table{border-collapse:collapse;width:100%;font:15px/1.45 system-ui,sans-serif}
+div.wide{overflow-x:auto}td,th{padding:.35rem .6rem;border-bottom:1px solid #e3e6ea;text-align:left;vertical-align:top}
+th{color:#54616c;font-weight:600}td.n{text-align:right;font-variant-numeric:tabular-nums}img{max-width:100%;height:auto}
+b.ok{color:#3d7a67}span.bar{display:inline-block;height:.6em;background:#2f5d8a;margin-right:.4em}
+footer{margin-top:3rem;color:#54616c;font-size:.9rem}
 </style></head><body><h1>From text to a model with a job</h1><p class="lead">{{lead}}</p>
 {% for part in parts %}<h2>{{part.title}}</h2><p>{{part.text}}</p>
 {% if part.image %}<img alt="{{part.alt}}" src="data:image/png;base64,{{part.image}}">{% endif %}
 {% if part.rows %}<div class="wide"><table><tr>{% for c in part.columns %}<th>{{c}}</th>{% endfor %}</tr>
-{% for row in part.rows %}<tr>{% for cell in row %}<td{% if cell is number %} class="n"{% endif %}>{{cell}}</td>{% endfor %}</tr>{% endfor %}
+{% for row in part.rows %}<tr>{% for cell in row %}<td{% if cell is number %} class="n"{% endif
+%}>{{cell}}</td>{% endfor %}</tr>{% endfor %}
 </table></div>{% endif %}{% endfor %}<footer>{{foot}}</footer></body></html>""")
 
 def _png(figure):
@@ -59,7 +63,7 @@ def _png(figure):
     return base64.b64encode(file.getvalue()).decode()
 
 def page(
-    parts:list[dict], # Each with `title`, `text`, and perhaps `image` (PNG as base64) with `alt`, or `columns` and `rows`
+    parts:list[dict], # Each with `title`, `text`, perhaps `image` (PNG as base64) with `alt`, or `columns` and `rows`
     lead:str, # The sentence under the heading
     foot:str, # The last line
 ) -> str: # HTML, complete in itself
@@ -73,7 +77,8 @@ class Stages:
     def __call__(self, name):
         self.close(); self.name, self.began = name, time.monotonic(); self.say(f"{name} …")
     def close(self):
-        if getattr(self, "name", None): self.seconds[self.name] = round(time.monotonic()-self.began, 1); self.name = None
+        if getattr(self, "name", None): self.seconds[self.name] = round(time.monotonic()-self.began, 1)
+        self.name = None
 
 def _blanks(puzzles, before, after, tokenizer):
     "The rows of the report on blanks: sentence, truth, three answers before and after."
@@ -82,9 +87,10 @@ def _blanks(puzzles, before, after, tokenizer):
 
 def _predictions(run, task, tokenizer, n=8):
     "The rows of the report on predictions: text, truth, and the two likeliest classes."
-    model, rows, names = load(run.path, "text-classification"), task["test"].shuffle(seed=0).select(range(n)), task["test"].features["label"].names
-    chances = predict(model, tokenizer, rows["text"][:])
-    return [[t[:140], names[l], *(f"{names[i]} {c[i]:.0%}" for i in c.argsort()[::-1][:2])] for t,l,c in zip(rows["text"], rows["label"], chances)]
+    rows, names = task["test"].shuffle(seed=0).select(range(n)), task["test"].features["label"].names
+    chances = predict(load(run.path, "text-classification"), tokenizer, rows["text"][:])
+    def likeliest(c): return (f"{names[i]} {c[i]:.0%}" for i in c.argsort()[::-1][:2])
+    return [[t[:140], names[l], *likeliest(c)] for t,l,c in zip(rows["text"], rows["label"], chances)]
 
 # %% ../nbs/80_demo.ipynb #cell-14
 def demo(
@@ -107,44 +113,77 @@ def demo(
     stage("pretraining"); mlm = pretrain(corpus, tokenizer, out/"mlm", size=size, minutes=minutes, seed=seed)
     stage("fine-tuning"); job = finetune(task, out/"classifier", mlm.path, labels_per_class=max(labels), seed=seed)
     stage("comparison")
-    methods = {"pretrained": TextClassifier(str(mlm.path)), "TF-IDF": tfidf(), "random start": TextClassifier(tokenizer=str(mlm.path), size=size)}
+    methods = {"pretrained": TextClassifier(str(mlm.path)), "TF-IDF": tfidf(),
+               "random start": TextClassifier(tokenizer=str(mlm.path), size=size, learning_rate=1e-3)}
     curve = learning_curve(methods, task, list(labels), seeds)
     stage("report")
-    most = curve[curve.labels==max(labels)].groupby("method").f1.mean()
-    found = dict(corpus=dict(bytes=sum(len(t.encode()) for p in corpus for t in corpus[p]["text"])), tokenizer=dict(bytes_per_token=tokens["bytes_per_token"]),
-                 mlm={k: mlm.record["training"][k] for k in ("loss_first", "loss_last", "steps")} | dict(heldout=mlm.record["results"]["validation"]["loss"]),
-                 classifier={k: job.record["results"]["test"][k] for k in ("accuracy", "precision", "recall", "f1", "f1_low", "f1_high")},
-                 pretrained=dict(f1=most["pretrained"]), scratch=dict(f1=most["random start"]), tfidf=dict(f1=most["TF-IDF"]),
-                 wins=_wins(curve, max(labels)), curve=curve.to_dict("records"))
-    (out/"report.html").write_text(_report(found, corpus, task, tokenizer, mlm, job, curve, stage), encoding="utf-8")
+    found = _figures(corpus, tokens, mlm, job, curve)
+    html, file = _report(found, corpus, task, tokenizer, mlm, job, curve, stage), out/"report.html"
+    file.write_text(html, encoding="utf-8")
     stage.close()
-    return found | dict(seconds=round(time.monotonic()-stage.start, 1), stages=stage.seconds, report=str(out/"report.html"))
+    return found | dict(seconds=round(time.monotonic()-stage.start, 1), stages=stage.seconds, report=str(file))
 
 # %% ../nbs/80_demo.ipynb #cell-15
+def _figures(corpus, tokens, mlm, job, curve):
+    "What the demo returns, less its times."
+    n, training, test = curve.labels.max(), mlm.record["training"], job.record["results"]["test"]
+    most = curve[curve.labels==n].groupby("method").f1.mean()
+    return dict(
+        corpus=dict(bytes=sum(len(t.encode()) for p in corpus for t in corpus[p]["text"])),
+        tokenizer=dict(bytes_per_token=tokens["bytes_per_token"]),
+        mlm=dict(**{k: training[k] for k in ("loss_first", "loss_last", "steps")},
+                 heldout=mlm.record["results"]["validation"]["loss"]),
+        classifier={k: test[k] for k in ("accuracy", "precision", "recall", "f1", "f1_low", "f1_high")},
+        pretrained=dict(f1=most["pretrained"]), scratch=dict(f1=most["random start"]), tfidf=dict(f1=most["TF-IDF"]),
+        wins=_wins(curve, n), curve=curve.to_dict("records"))
 def _wins(curve, n):
     "Pretrained less random start with `n` labels a class: the mean over the handfuls, the least and the greatest."
     wide = curve[curve.labels==n].pivot(index="seed", columns="method", values="f1")
     gain = wide["pretrained"]-wide["random start"]
     return dict(mean=gain.mean(), low=gain.min(), high=gain.max())
 
-def _report(found, corpus, task, tokenizer, mlm, job, curve, stage):
-    "The page of the demo."
-    read = lambda run, name: base64.b64encode((run.path/"plots"/name).read_bytes()).decode()
+# %% ../nbs/80_demo.ipynb #cell-16
+def _reading(found, corpus, tokenizer, mlm):
+    "The parts of the report on the masked model: its loss, and blanks before and after."
     before, after = build(mlm.record["arguments"]["size"], tokenizer, "fill-mask"), load(mlm.path, "fill-mask")
     unseen = pack(corpus["test"]["text"][:200], tokenizer, 128)
     right = [blanks_right(m, tokenizer, unseen) for m in (before, after)]
+    return [
+        dict(title="The model learns to read", image=_plot(mlm, "loss.png"), alt="loss against step",
+             text=f"A third of the words were hidden, and it guessed. {mlm.record['training']['steps']:,} steps "
+                  f"over {found['corpus']['bytes']/1e6:.1f} MB of docstrings."),
+        dict(title="Blanks, before and after", columns=["sentence", "hidden", "before", "after"],
+             rows=_blanks(riddles(corpus["test"]["text"][:], tokenizer), before, after, tokenizer),
+             text=f"Sentences it never saw. Of all such blanks {right[0]:.1%} were filled right before training "
+                  f"and {right[1]:.1%} after.")]
+
+def _plot(run, name):
+    "A picture of the run as text for a page."
+    return base64.b64encode((run.path/"plots"/name).read_bytes()).decode()
+
+# %% ../nbs/80_demo.ipynb #cell-17
+def _working(found, task, tokenizer, job, curve):
+    "The parts of the report on the classifier: its rivals, its errors, its answers."
     c, w, n = found["classifier"], found["wins"], curve.labels.max()
     with plt.style.context("plm_nb.plm"): picture = _png(plot_curve(curve).figure)
-    parts = [
-        dict(title="The model learns to read", image=read(mlm, "loss.png"), alt="loss against step",
-             text=f"A third of the words were hidden, and it guessed. {mlm.record['training']['steps']:,} steps over {found['corpus']['bytes']/1e6:.1f} MB of docstrings."),
-        dict(title="Blanks, before and after", columns=["sentence", "hidden", "before", "after"], rows=_blanks(riddles(corpus["test"]["text"], tokenizer), before, after, tokenizer),
-             text=f"Sentences it never saw. Of all such blanks {right[0]:.1%} were filled right before training and {right[1]:.1%} after."),
-        dict(title="What pretraining is worth", image=picture, alt="macro F1 against labels per class for three methods",
-             text=f"With {n} labels a class, over {curve.seed.nunique()} handfuls, the pretrained body is {w['mean']:+.3f} ({w['low']:+.3f} to {w['high']:+.3f}) from a random start."),
-        dict(title="What it confuses", image=read(job, "confusion.png"), alt="confusion matrix of eight libraries",
-             text=f"Which library says this? Accuracy {c['accuracy']:.3f}, macro F1 {c['f1']:.3f} (95 % interval {c['f1_low']:.3f} to {c['f1_high']:.3f}) on {len(task['test']):,} unseen rows."),
-        dict(title="Some of its answers", columns=["text", "truth", "first answer", "second"], rows=_predictions(job, task, tokenizer), text="Drawn blindly from the unseen rows."),
-        dict(title="Where the time went", columns=["stage", "seconds"], rows=list(stage.seconds.items()), text="Measured on this machine.")]
-    return page(parts, "A language model that read the documentation on this disk, and then learned a job from a few hundred labels.",
-                f"plm_nb · {mlm.record['machine']['cores']} cores · seed {mlm.record['seed']} · a toy by the field's standards, and honest about it")
+    return [
+        dict(title="What pretraining is worth", image=picture,
+             alt="macro F1 against labels per class for three methods",
+             text=f"With {n} labels a class, over {curve.seed.nunique()} handfuls, the pretrained body is "
+                  f"{w['mean']:+.3f} ({w['low']:+.3f} to {w['high']:+.3f}) from a random start."),
+        dict(title="What it confuses", image=_plot(job, "confusion.png"), alt="confusion matrix of eight libraries",
+             text=f"Which library says this? Accuracy {c['accuracy']:.3f}, macro F1 {c['f1']:.3f} (95 % interval "
+                  f"{c['f1_low']:.3f} to {c['f1_high']:.3f}) on {len(task['test']):,} unseen rows."),
+        dict(title="Some of its answers", columns=["text", "truth", "first answer", "second"],
+             rows=_predictions(job, task, tokenizer), text="Drawn blindly from the unseen rows.")]
+
+def _report(found, corpus, task, tokenizer, mlm, job, curve, stage):
+    "The page of the demo."
+    parts = [*_reading(found, corpus, tokenizer, mlm), *_working(found, task, tokenizer, job, curve)]
+    times = dict(title="Where the time went", columns=["stage", "seconds"], rows=list(stage.seconds.items()),
+                 text="Measured on this machine.")
+    lead = ("A language model that read the documentation on this disk, "
+            "and then learned a job from a few hundred labels.")
+    foot = (f"plm_nb · {mlm.record['machine']['cores']} cores · seed {mlm.record['seed']} · "
+            "a toy by the field's standards, and honest about it")
+    return page([*parts, times], lead, foot)

@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 import matplotlib.pyplot as plt
 from datasets import Dataset, DatasetDict
+from fastcore.basics import patch
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -34,10 +35,11 @@ def encode_rows(
     rows:Dataset, # Columns `text`, perhaps `text2`, perhaps `label`
     tokenizer, # Of the body
     max_length:int=128, # Tokens at which a row is cut
-) -> tuple[Dataset,int]: # `input_ids`, `attention_mask`, for pairs `token_type_ids`, perhaps `labels`; and how many rows were cut
+) -> tuple[Dataset,int]: # `input_ids`, `attention_mask`, for pairs `token_type_ids`, maybe `labels`; how many were cut
     "The ids of `rows`, and the number of rows that were too long."
     pair = "text2" in rows.column_names
-    ids = tokenizer(rows["text"][:], rows["text2"][:] if pair else None, truncation=True, max_length=max_length, return_token_type_ids=pair)
+    ids = tokenizer(rows["text"][:], rows["text2"][:] if pair else None, truncation=True, max_length=max_length,
+                    return_token_type_ids=pair)
     cut = sum(bool(e.overflowing) for e in ids.encodings)
     labels = dict(labels=rows["label"][:]) if "label" in rows.column_names else {}
     return Dataset.from_dict({**ids, **labels}), cut
@@ -87,7 +89,7 @@ def fit(
     model:nn.Module, # From `classifier`
     rows:Dataset, # From `encode_rows`, with `labels`
     tokenizer, # Of the body
-    epochs:float=8, # Passes over `rows`
+    epochs:float=5, # Passes over `rows`
     learning_rate:float=3e-4, # Of the body
     head_rate:float=5e-3, # Of the head
     batch_size:int=16, # Rows per step
@@ -96,11 +98,13 @@ def fit(
     **settings, # Any other `TrainingArguments`
 ) -> Trainer: # Trained
     "Train `model` on labelled `rows`."
-    args = arguments("unused", epochs=epochs, seed=seed, learning_rate=learning_rate, per_device_train_batch_size=batch_size,
-                     train_sampling_strategy="group_by_length", **settings)
+    args = arguments("unused", epochs=epochs, seed=seed, learning_rate=learning_rate,
+                     per_device_train_batch_size=batch_size, train_sampling_strategy="group_by_length", **settings)
     head = {id(p) for p in model.classifier.parameters()} if hasattr(model, "classifier") else set()
-    groups = [dict(params=[p for p in model.parameters() if (id(p) in head)==new and (p.ndim>1)==big], lr=rate, weight_decay=decay)
-              for new,rate in ((False, learning_rate), (True, head_rate)) for big,decay in ((True, args.weight_decay), (False, 0.))]
+    groups = [dict(params=[p for p in model.parameters() if (id(p) in head)==new and (p.ndim>1)==big],
+                   lr=rate, weight_decay=decay)
+              for new,rate in ((False, learning_rate), (True, head_rate))
+              for big,decay in ((True, args.weight_decay), (False, 0.))]
     optimizer = torch.optim.AdamW([g for g in groups if g["params"]], fused=True)
     trainer = Trainer(model=model, args=args, train_dataset=rows, data_collator=padded(tokenizer), decay=.9,
                       optimizers=(optimizer, None), callbacks=list(callbacks), processing_class=tokenizer)
@@ -120,13 +124,16 @@ def predict(
     "How likely each class is for each of `texts`."
     model.eval()
     if not len(texts): raise InputError("no text to predict; give at least one")
-    if bad := [i for i,t in enumerate(texts) if not isinstance(t, str)]: raise InputError(f"text {bad[0]} is {texts[bad[0]]!r}; every text must be a string")
-    rows, _ = encode_rows(Dataset.from_dict(dict(text=texts, **({} if text2 is None else dict(text2=text2)))), tokenizer, max_length)
+    if bad := [i for i,t in enumerate(texts) if not isinstance(t, str)]:
+        raise InputError(f"text {bad[0]} is {texts[bad[0]]!r}; every text must be a string")
+    columns = dict(text=texts) if text2 is None else dict(text=texts, text2=text2)
+    rows, _ = encode_rows(Dataset.from_dict(columns), tokenizer, max_length)
     ids, out, collate = rows[:], [None]*len(texts), padded(tokenizer)
     order = sorted(range(len(texts)), key=lambda i: len(ids["input_ids"][i]))
     for i in range(0, len(order), batch_size):
-        batch = collate([{k: v[j] for k,v in ids.items()} for j in order[i:i+batch_size]]).to(model.device)
-        for j,row in zip(order[i:i+batch_size], model(**batch).logits.float().softmax(-1).cpu().numpy()): out[j] = row
+        now = order[i:i+batch_size]
+        batch = collate([{k: v[j] for k,v in ids.items()} for j in now]).to(model.device)
+        for j,row in zip(now, model(**batch).logits.float().softmax(-1).cpu().numpy()): out[j] = row
     return np.stack(out)
 
 # %% ../nbs/40_finetune.ipynb #cell-26
@@ -136,7 +143,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         model=None, # A run folder, any transformers folder, or a hub name; None: random weights
         tokenizer=None, # A tokenizer or the folder of one; None: the one in `model`, or a new one trained on the texts
         size="mini", # A key of `SIZES`, where `model` is None
-        epochs=8, # Passes over the texts
+        epochs=5, # Passes over the texts
         learning_rate=3e-4, # Of the body
         batch_size=16, # Texts per step
         max_length=128, # Tokens at which a text is cut
@@ -149,30 +156,36 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         "Train on the texts `X` with the labels `y`."
         X = [str(x) for x in X]
         self.classes_, labels = np.unique(np.asarray(y), return_inverse=True)
-        if len(self.classes_)<2: raise InputError(f"every label is {self.classes_[0]!r}; a classifier needs at least two classes")
+        if len(self.classes_)<2:
+            raise InputError(f"every label is {self.classes_[0]!r}; a classifier needs at least two classes")
         source = self.tokenizer or self.model
         if source is None: self.tokenizer_ = train_tokenizer(X)
         else: self.tokenizer_ = load_tokenizer(source) if isinstance(source, (str, Path)) else source
         self.model_ = classifier(self.model, self.tokenizer_, [str(c) for c in self.classes_], self.size, self.seed)
         rows, self.cut_ = encode_rows(Dataset.from_dict(dict(text=X, label=labels)), self.tokenizer_, self.max_length)
-        fit(self.model_, rows, self.tokenizer_, self.epochs, self.learning_rate, batch_size=self.batch_size, seed=self.seed)
+        fit(self.model_, rows, self.tokenizer_, self.epochs, self.learning_rate, batch_size=self.batch_size,
+            seed=self.seed)
         return self
 
-    def predict_proba(self, X):
-        "Probabilities of `classes_` for the texts `X`."
-        check_is_fitted(self)
-        return predict(self.model_, self.tokenizer_, [str(x) for x in X], max_length=self.max_length)
+# %% ../nbs/40_finetune.ipynb #cell-27
+@patch
+def predict_proba(self:TextClassifier, X):
+    "Probabilities of `classes_` for the texts `X`."
+    check_is_fitted(self)
+    return predict(self.model_, self.tokenizer_, [str(x) for x in X], max_length=self.max_length)
 
-    def predict(self, X):
-        "The likeliest of `classes_` for each of the texts `X`."
-        return self.classes_[self.predict_proba(X).argmax(1)]
+@patch
+def predict(self:TextClassifier, X):
+    "The likeliest of `classes_` for each of the texts `X`."
+    return self.classes_[self.predict_proba(X).argmax(1)]
 
-# %% ../nbs/40_finetune.ipynb #cell-29
+# %% ../nbs/40_finetune.ipynb #cell-30
 def tfidf() -> Pipeline: # Fit on texts and labels
     "TF-IDF of words and pairs of words with logistic regression: the baseline beside every model here."
-    return make_pipeline(TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), LogisticRegression(C=10, max_iter=2000))
+    return make_pipeline(TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True),
+                         LogisticRegression(C=10, max_iter=2000))
 
-# %% ../nbs/40_finetune.ipynb #cell-31
+# %% ../nbs/40_finetune.ipynb #cell-32
 def learning_curve(
     methods:dict, # Name to estimator; cloned for each fit, and seeded if it has a `seed`
     task:DatasetDict, # Parts `train` and `test`
@@ -191,6 +204,7 @@ def learning_curve(
                 found.append(dict(method=name, labels=n, seed=seed, f1=f1(test["label"], guess)))
     return pd.DataFrame(found)
 
+# %% ../nbs/40_finetune.ipynb #cell-33
 def plot_curve(
     curve:pd.DataFrame, # From `learning_curve`
     ax=None, # Axes to draw on; None: new ones
@@ -199,21 +213,30 @@ def plot_curve(
     ax = ax or plt.subplots()[1]
     for i,(name,rows) in enumerate(curve.groupby("method", sort=False)):
         mean = rows.groupby("labels").f1.mean()
-        ax.plot(mean.index, mean, "-", label=name, color=f"C{i}"); ax.plot(rows.labels, rows.f1, ".", alpha=.5, ms=4, color=f"C{i}")
-        ax.annotate(name, (mean.index[-1], mean.iloc[-1]), xytext=(6, 0), textcoords="offset points", color=f"C{i}", va="center")
-    ax.set(xscale="log", xticks=sorted(curve.labels.unique()), xlabel="labels per class", ylabel="macro F1 on unseen rows"); ax.minorticks_off()
-    ax.set_xticklabels(sorted(curve.labels.unique()))
+        ax.plot(mean.index, mean, "-", label=name, color=f"C{i}")
+        ax.plot(rows.labels, rows.f1, ".", alpha=.5, ms=4, color=f"C{i}")
+        ax.annotate(name, (mean.index[-1], mean.iloc[-1]), xytext=(6, 0), textcoords="offset points",
+                    color=f"C{i}", va="center")
+    ticks = sorted(curve.labels.unique())
+    ax.set(xscale="log", xticks=ticks, xlabel="labels per class", ylabel="macro F1 on unseen rows")
+    ax.minorticks_off()
+    ax.set_xticklabels(ticks)
     return ax
 
-# %% ../nbs/40_finetune.ipynb #cell-35
+# %% ../nbs/40_finetune.ipynb #cell-37
+def _texts(rows):
+    "The first texts of `rows`, and the second ones or None."
+    return rows["text"][:], rows["text2"][:] if "text2" in rows.column_names else None
+
 def _score_part(run, part, rows, model, tokenizer, max_length):
     "Predict the `part`, keep a line a row, and its scores with an interval."
     names = [model.config.id2label[i] for i in range(model.config.num_labels)]
-    chances = predict(model, tokenizer, rows["text"][:], rows["text2"][:] if "text2" in rows.column_names else None, max_length)
+    chances = predict(model, tokenizer, *_texts(rows), max_length)
     labels, guess = np.array(rows["label"]), chances.argmax(1)
     low, high = bootstrap("f1", labels, guess)
-    run.score(part, [dict(row=i, label=names[l], prediction=names[g], probability=float(c[g])) for i,(l,g,c) in enumerate(zip(labels, guess, chances))],
-              f1_low=low, f1_high=high, matthews=matthews(labels, guess), n=len(labels))
+    lines = [dict(row=i, label=names[l], prediction=names[g], probability=float(c[g]))
+             for i,(l,g,c) in enumerate(zip(labels, guess, chances))]
+    run.score(part, lines, f1_low=low, f1_high=high, matthews=matthews(labels, guess), n=len(labels))
     return confusion(labels, guess, names)
 
 def _picture(run, matrix):
@@ -223,14 +246,41 @@ def _picture(run, matrix):
         fig, ax = plt.subplots(figsize=(5.5, 4.5)); plot_confusion(matrix, ax)
         fig.savefig(run.path/"plots"/"confusion.png", metadata={"Software": None}); plt.close(fig)
 
-# %% ../nbs/40_finetune.ipynb #cell-36
+# %% ../nbs/40_finetune.ipynb #cell-38
+def _tokenizer(tokenizer, model):
+    "`tokenizer`, loaded if it is a folder; the one in `model` if it is None."
+    if model is None and tokenizer is None:
+        raise InputError("random weights need a tokenizer; give --tokenizer, or a --model that has one")
+    if tokenizer is None or isinstance(tokenizer, (str, Path)): return load_tokenizer(tokenizer or model)
+    return tokenizer
+
+def _facts(task, train, rows, cut, tokenizer):
+    "What a fine-tuning run depends on, for its record."
+    names = task["train"].features["label"].names
+    data = {**{f"{p} rows": len(task[p]) for p in task}, "classes": len(names), "rows learned from": len(rows),
+            "rows cut": cut, "sha256": fingerprint(train)}
+    return dict(tokenizer=dict(sha256=tokenizer_hash(tokenizer)), test_looks=int("test" in task), data=data)
+
+def _finish(run, trainer, task, max_length):
+    "Score every part but the training part, save the model, and finish the run."
+    net, tokenizer = trainer.model, trainer.processing_class
+    for part in task:
+        if part!="train": _picture(run, _score_part(run, part, task[part], net, tokenizer, max_length))
+    losses = [l["loss"] for l in trainer.state.log_history if "loss" in l]
+    run.record["training"] = dict(steps=trainer.state.global_step, loss_first=losses[0], loss_last=losses[-1],
+                                  parameters=net.num_parameters())
+    net.save_pretrained(run.path); tokenizer.save_pretrained(run.path)
+    run.finish()
+    return run
+
+# %% ../nbs/40_finetune.ipynb #cell-39
 def finetune(
     task:str|Path|dict|DatasetDict, # What `load_task` takes, or gives
     out:str|Path, # Folder of the run
     model:str|Path=None, # A folder or hub name; None: random weights
     tokenizer=None, # A tokenizer or the folder of one; None: the one in `model`
     size:str="mini", # A key of `SIZES`, where `model` is None
-    epochs:float=8, # Passes over the training part
+    epochs:float=5, # Passes over the training part
     learning_rate:float=3e-4, # Of the body
     batch_size:int=16, # Rows per step
     labels_per_class:int=None, # Learn from so many rows of each class; None: from all
@@ -241,27 +291,19 @@ def finetune(
     "Train a classifier on `task`, and score it."
     check_free(out)
     if not isinstance(task, DatasetDict): task = load_task(task, **columns)
-    if model is None and tokenizer is None: raise InputError("random weights need a tokenizer; give --tokenizer, or a --model that has one")
-    if tokenizer is None or isinstance(tokenizer, (str, Path)): tokenizer = load_tokenizer(tokenizer or model)
-    names = task["train"].features["label"].names
+    tokenizer = _tokenizer(tokenizer, model)
     train = task["train"] if labels_per_class is None else few(task["train"], labels_per_class, seed)
-    net = classifier(model, tokenizer, names, size, seed)
+    net = classifier(model, tokenizer, task["train"].features["label"].names, size, seed)
     rows, cut = encode_rows(train, tokenizer, max_length)
-    asked = dict(task="text-classification", model=model, size=size if model is None else None, epochs=epochs, learning_rate=learning_rate,
-                 batch_size=batch_size, labels_per_class=labels_per_class, max_length=max_length)
-    run = Run.start(out, "finetune", asked, seed=seed, tokenizer=dict(sha256=tokenizer_hash(tokenizer)), test_looks=int("test" in task),
-                    data={**{f"{p} rows": len(task[p]) for p in task}, "classes": len(names), "rows learned from": len(rows), "rows cut": cut,
-                          "sha256": fingerprint(train)})
-    trainer = fit(net, rows, tokenizer, epochs, learning_rate, batch_size=batch_size, seed=seed, callbacks=[Log(run.log)])
-    for part in task:
-        if part!="train": _picture(run, _score_part(run, part, task[part], net, tokenizer, max_length))
-    losses = [l["loss"] for l in trainer.state.log_history if "loss" in l]
-    run.record["training"] = dict(steps=trainer.state.global_step, loss_first=losses[0], loss_last=losses[-1], parameters=net.num_parameters())
-    net.save_pretrained(run.path); tokenizer.save_pretrained(run.path)
-    run.finish()
-    return run
+    asked = dict(task="text-classification", model=model, size=size if model is None else None, epochs=epochs,
+                 learning_rate=learning_rate, batch_size=batch_size, labels_per_class=labels_per_class,
+                 max_length=max_length)
+    run = Run.start(out, "finetune", asked, seed=seed, **_facts(task, train, rows, cut, tokenizer))
+    trainer = fit(net, rows, tokenizer, epochs, learning_rate, batch_size=batch_size, seed=seed,
+                  callbacks=[Log(run.log)])
+    return _finish(run, trainer, task, max_length)
 
-# %% ../nbs/40_finetune.ipynb #cell-42
+# %% ../nbs/40_finetune.ipynb #cell-45
 def evaluate(
     model:str|Path, # A folder with a classifier
     task:str|Path|dict|DatasetDict, # What `load_task` takes, or gives
@@ -274,10 +316,10 @@ def evaluate(
     if part not in task: raise InputError(f"the task has no {part} part; its parts are {', '.join(task)}")
     net, tokenizer = load(model, "text-classification"), load_tokenizer(model)
     names, known = task[part].features["label"].names, net.config.label2id
-    if odd := [n for n in names if n not in known]: raise InputError(f"{model}: never learned the label {odd[0]!r}; its labels are {', '.join(map(str, known))}")
-    rows = task[part]
-    guess = predict(net, tokenizer, rows["text"][:], rows["text2"][:] if "text2" in rows.column_names else None, max_length).argmax(1)
-    labels = np.array([known[names[l]] for l in rows["label"]])
+    if odd := [n for n in names if n not in known]:
+        raise InputError(f"{model}: never learned the label {odd[0]!r}; its labels are {', '.join(map(str, known))}")
+    guess = predict(net, tokenizer, *_texts(task[part]), max_length).argmax(1)
+    labels = np.array([known[names[l]] for l in task[part]["label"]])
     low, high = bootstrap("f1", labels, guess)
     if part=="test" and (Path(model)/"run.json").is_file():
         run = Run(model); run.record["test_looks"] = run.record.get("test_looks", 0)+1; run.finish()

@@ -24,7 +24,8 @@ def mask_tokens(
 ) -> tuple[Tensor,Tensor]: # Corrupted ids and labels, both `(b, t)`; -100 where nothing is asked
     "Hide a share `p` of `input_ids`, and return what is left with what to recover."
     free = (~fixed).flatten().nonzero().squeeze(1)
-    if not len(free): raise InputError("nothing to mask: every token of the batch is a special token; give blocks that hold text")
+    if not len(free):
+        raise InputError("nothing to mask: every token of the batch is a special token; give blocks that hold text")
     n = max(1, round(p*len(free)))
     asked = free[torch.rand(len(free), generator=g).topk(n).indices]
     what = torch.rand(n, generator=g)
@@ -45,7 +46,7 @@ def segments(
 def isolate(
     input_ids:Tensor, # Packed token ids, `(b, t)` int64
     cls_id:int, # Id of the token that opens a document
-) -> dict: # `attention_mask` `(b, 1, t, t)` float32, 0 where a token may look and the lowest float where not; `position_ids` `(b, t)`
+) -> dict: # `attention_mask` `(b, 1, t, t)` float32, 0 where a token may look, else lowest; `position_ids` `(b, t)`
     "What keeps the documents of a block apart: a mask within documents, and positions that count from each `[CLS]`."
     s = segments(input_ids, cls_id)
     apart = s[:, None, :, None] != s[:, None, None, :]
@@ -59,12 +60,13 @@ class MaskedLM:
     "Batches of packed blocks with blanks to fill."
     tokenizer:PreTrainedTokenizerBase # Whose special tokens are never asked
     p:float=0.15 # Share of the other tokens to ask for, 0 to 1
-    seed:int|None=None # None: new questions each time, for training; a number: the same questions for the same row, for evaluation
+    seed:int|None=None # None: new questions each time, for training; a number: fixed questions per row, for evaluation
     isolated:bool=True # Keep the documents of a block apart?
 
     def __post_init__(self):
         if not 0<self.p<1: raise InputError(f"p={self.p}: the share of asked tokens must lie between 0 and 1")
-        if self.tokenizer.mask_token_id is None: raise InputError("the tokenizer has no mask token; masked pretraining needs one, such as [MASK]")
+        if self.tokenizer.mask_token_id is None:
+            raise InputError("the tokenizer has no mask token; masked pretraining needs one, such as [MASK]")
         special = torch.tensor(self.tokenizer.all_special_ids)
         ids = torch.arange(len(self.tokenizer))
         object.__setattr__(self, "_special", special)

@@ -19,16 +19,16 @@ from .data import InputError, load_corpus
 from .objectives import MaskedLM
 from .runs import Run, check_free, fingerprint
 from .tokenizer import load_tokenizer, pack, tokenizer_hash, train_tokenizer
-from .train import Log, Trainer, answers, arguments
+from .train import Log, Trainer, answers, arguments, has_bf16
 from .transformer import build, load
 
 # %% ../nbs/32_pretrain.ipynb #cell-8
 def _facts(corpus, tokenizer, blocks, held):
     "What a pretraining run depends on, for its record."
     size = {p: sum(len(t.encode()) for t in corpus[p]["text"]) for p in ("train", "validation")}
-    return dict(data={**{f"{p} documents": len(corpus[p]) for p in size}, **{f"{p} bytes": n for p,n in size.items()},
-                      "train blocks": len(blocks), "validation blocks": len(held), "sha256": fingerprint(corpus["train"])},
-                tokenizer=dict(sha256=tokenizer_hash(tokenizer), vocab_size=len(tokenizer)))
+    data = {**{f"{p} documents": len(corpus[p]) for p in size}, **{f"{p} bytes": n for p,n in size.items()},
+            "train blocks": len(blocks), "validation blocks": len(held), "sha256": fingerprint(corpus["train"])}
+    return dict(data=data, tokenizer=dict(sha256=tokenizer_hash(tokenizer), vocab_size=len(tokenizer)))
 
 def levels(
     blocks, # A `Dataset` of packed blocks
@@ -39,7 +39,8 @@ def levels(
     counts[tokenizer.all_special_ids] = 0
     words = len(tokenizer)-len(tokenizer.all_special_ids)
     share = counts[counts>0]/counts.sum()
-    return {"all tokens alike": torch.tensor(float(words)).log().item(), "by frequency": -(share*share.log()).sum().item()}
+    return {"all tokens alike": torch.tensor(float(words)).log().item(),
+            "by frequency": -(share*share.log()).sum().item()}
 
 # %% ../nbs/32_pretrain.ipynb #cell-12
 def cooccurrence(
@@ -101,6 +102,23 @@ def _prepared(corpus, tokenizer, block_size, text, holdout):
     elif isinstance(tokenizer, (str, Path)): tokenizer = load_tokenizer(tokenizer)
     return corpus, tokenizer, *(pack(corpus[p]["text"], tokenizer, block_size) for p in ("train", "validation"))
 
+def _finished(out, resume):
+    "The run in `out` if it is done and may be resumed; refuse an `out` that is taken and may not."
+    if resume and (Path(out)/"MANIFEST.json").is_file(): return Run(out)
+    if not resume or not (Path(out)/"run.json").is_file(): check_free(out)
+
+def _started(size, tokenizer, blocks, block_size, start, seed):
+    "A new body, its weights counted in `blocks` or random."
+    model = build(size, tokenizer, "fill-mask", max_positions=max(512, block_size), seed=seed)
+    if start=="counted": start_counted(model, blocks, tokenizer)
+    elif start!="random": raise InputError(f"start {start!r}: unknown; choose counted or random")
+    return model
+
+def _opened(out, asked, args, facts):
+    "The run to go on with in `out`, or a new one."
+    if (Path(out)/"run.json").is_file(): return Run(out)
+    return Run.start(out, "pretrain", asked, seed=args.seed, bf16=args.bf16, **facts)
+
 # %% ../nbs/32_pretrain.ipynb #cell-22
 def pretrain(
     corpus:str|Path|DatasetDict, # What `load_corpus` takes, or gives
@@ -123,37 +141,33 @@ def pretrain(
     seed:int=0, # Same seed, same weights at the start, same questions
 ) -> Run: # The finished run; its folder loads with `AutoModelForMaskedLM`
     "Train a BERT of `size` on `corpus`, by filling blanks."
-    if resume and (Path(out)/"MANIFEST.json").is_file(): return Run(out)
-    if not resume or not (Path(out)/"run.json").is_file(): check_free(out)
+    if run := _finished(out, resume): return run
     corpus, tokenizer, blocks, held = _prepared(corpus, tokenizer, block_size, text, holdout)
-    settings = {} if bf16 is None else dict(bf16=bf16)
-    args = arguments(str(Path(out)/"checkpoints"), steps, epochs, minutes, save_steps, seed=seed, learning_rate=learning_rate,
-                     per_device_train_batch_size=batch_size, **settings)
-    model, train = build(size, tokenizer, "fill-mask", max_positions=max(512, block_size), seed=seed), MaskedLM(tokenizer, p)
-    if start=="counted": start_counted(model, blocks, tokenizer)
-    elif start!="random": raise InputError(f"start {start!r}: unknown; choose counted or random")
-    asked = dict(size=size, block_size=block_size, steps=steps, epochs=epochs, minutes=minutes, batch_size=batch_size,
-                 learning_rate=learning_rate, p=p, start=start)
-    run = Run(out) if (Path(out)/"run.json").is_file() else Run.start(
-        out, "pretrain", dict(objective="mlm", **asked), seed=seed, bf16=args.bf16, **_facts(corpus, tokenizer, blocks, held))
-    trainer = Trainer(model=model, args=args, minutes=minutes, train_dataset=blocks, data_collator=train, processing_class=tokenizer,
-                      callbacks=[Log(run.log)])
-    return _train(run, trainer, blocks, held, resume)
+    args = arguments(f"{out}/checkpoints", steps, epochs, minutes, save_steps, seed=seed, learning_rate=learning_rate,
+                     bf16=has_bf16() if bf16 is None else bf16, per_device_train_batch_size=batch_size)
+    train, model = MaskedLM(tokenizer, p), _started(size, tokenizer, blocks, block_size, start, seed)
+    asked = dict(objective="mlm", size=size, block_size=block_size, steps=steps, epochs=epochs, minutes=minutes,
+                 batch_size=batch_size, learning_rate=learning_rate, p=p, start=start)
+    run = _opened(out, asked, args, _facts(corpus, tokenizer, blocks, held))
+    return _train(run, model, args, minutes, train, blocks, held, resume)
 
 # %% ../nbs/32_pretrain.ipynb #cell-23
-def _train(run, trainer, blocks, held, resume):
+def _train(run, model, args, minutes, train, blocks, held, resume):
     "Train, score the held-out blocks on fixed questions, save, and finish the run."
-    tokenizer, model, checkpoints = trainer.processing_class, trainer.model, Path(trainer.args.output_dir)
+    tokenizer, checkpoints = train.tokenizer, Path(args.output_dir)
+    trainer = Trainer(model=model, args=args, minutes=minutes, train_dataset=blocks, data_collator=train,
+                      processing_class=tokenizer, callbacks=[Log(run.log)])
     start = time.monotonic()
     trainer.train(resume_from_checkpoint=get_last_checkpoint(checkpoints) if resume and checkpoints.is_dir() else None)
     seconds, steps = time.monotonic()-start, trainer.state.global_step
     losses = [l["loss"] for l in trainer.state.log_history if "loss" in l]
-    trainer.data_collator = MaskedLM(tokenizer, trainer.data_collator.p, seed=0)
+    trainer.data_collator = MaskedLM(tokenizer, train.p, seed=0)
     nats, asked = trainer.score(held)
-    tokens = steps*trainer.args.train_batch_size*len(blocks[0]["input_ids"])*trainer.args.gradient_accumulation_steps*trainer.args.world_size
-    run.record["training"] = dict(steps=steps, tokens=tokens, seconds=round(seconds, 1), loss_first=losses[0], loss_last=losses[-1],
-                                  parameters=model.num_parameters())
-    found = run.score("validation", [dict(row=i, nats=x, tokens=n) for i,(x,n) in enumerate(zip(nats.tolist(), asked.tolist()))])
+    rows = steps*args.train_batch_size*args.gradient_accumulation_steps*args.world_size
+    run.record["training"] = dict(steps=steps, tokens=rows*len(blocks[0]["input_ids"]), seconds=round(seconds, 1),
+                                  loss_first=losses[0], loss_last=losses[-1], parameters=model.num_parameters())
+    scored = enumerate(zip(nats.tolist(), asked.tolist()))
+    found = run.score("validation", [dict(row=i, nats=x, tokens=n) for i,(x,n) in scored])
     run.log(step=steps, heldout=found["loss"])
     model.save_pretrained(run.path); tokenizer.save_pretrained(run.path)
     run.finish(levels(blocks, tokenizer))
@@ -189,7 +203,8 @@ def blanks_right(
     "The share of fixed questions in `blocks` whose likeliest answer is right."
     ask, right = MaskedLM(tokenizer, seed=0), []
     for i in range(0, len(blocks), batch_size):
-        batch = {k: v.to(model.device) for k,v in ask([blocks[j] for j in range(i, min(i+batch_size, len(blocks)))]).items()}
+        rows = [blocks[j] for j in range(i, min(i+batch_size, len(blocks)))]
+        batch = {k: v.to(model.device) for k,v in ask(rows).items()}
         logits, labels, _ = answers(model.eval(), batch)
         right.append(logits.argmax(-1)==labels)
     return torch.cat(right).float().mean().item()

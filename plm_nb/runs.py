@@ -17,25 +17,25 @@ from . import __version__
 from .data import InputError, sha256
 from .metrics import scores
 
-# %% ../nbs/30_runs.ipynb #cell-8
+# %% ../nbs/30_runs.ipynb #cell-7
 def fingerprint(
     rows, # A `Dataset`, or any iterable of rows that JSON can write
 ) -> str: # 64 hexadecimal digits
     "The fingerprint of `rows`: the same rows in the same order, the same fingerprint."
     return sha256("\n".join(sha256(json.dumps(r, sort_keys=True, ensure_ascii=False)) for r in rows))
 
-# %% ../nbs/30_runs.ipynb #cell-11
+# %% ../nbs/30_runs.ipynb #cell-10
 _packages = ["torch", "transformers", "tokenizers", "datasets", "accelerate", "scikit-learn", "numpy"]
 
 def machine() -> dict: # Python, system, processor, cores, threads, accelerator and versions
     "What computes here, as far as a result may depend on it."
     import torch # not needed by who only verifies
-    return dict(python=platform.python_version(), system=platform.system(), processor=platform.machine(), cores=os.cpu_count(),
-                threads=torch.get_num_threads(), cpu=torch.backends.cpu.get_cpu_capability(),
+    return dict(python=platform.python_version(), system=platform.system(), processor=platform.machine(),
+                cores=os.cpu_count(), threads=torch.get_num_threads(), cpu=torch.backends.cpu.get_cpu_capability(),
                 accelerator=torch.cuda.get_device_name() if torch.cuda.is_available() else None,
                 versions=dict(plm_nb=__version__, **{p: metadata.version(p) for p in _packages}))
 
-# %% ../nbs/30_runs.ipynb #cell-14
+# %% ../nbs/30_runs.ipynb #cell-13
 def check_free(
     out:str|Path, # Folder that a run is going to write
 ):
@@ -44,8 +44,10 @@ def check_free(
     if out.is_file(): raise InputError(f"{out}: this is a file; give the name of a folder to write")
     if (out/"run.json").is_file():
         was = json.loads((out/"run.json").read_text())
-        raise InputError(f"{out}: the folder holds another run (plm {was.get('command')}, {was.get('status')}); give another --out")
-    if out.is_dir() and any(out.iterdir()): raise InputError(f"{out}: the folder is not empty; give an --out that is new or empty")
+        raise InputError(f"{out}: the folder holds another run (plm {was.get('command')}, {was.get('status')}); "
+                         "give another --out")
+    if out.is_dir() and any(out.iterdir()):
+        raise InputError(f"{out}: the folder is not empty; give an --out that is new or empty")
 
 def _write(path, text):
     "Write `text` to `path` under another name, then rename: readers see all of it or none."
@@ -60,14 +62,15 @@ def _portable(x):
     if isinstance(x, Path) or isinstance(x, str) and (os.path.isabs(x) or x.startswith("~")): return Path(x).name
     return x
 
-# %% ../nbs/30_runs.ipynb #cell-15
+# %% ../nbs/30_runs.ipynb #cell-14
 class Run:
     "A folder that says what happened in it."
     def __init__(self,
         path:str|Path, # The folder
     ):
         self.path = Path(path)
-        if not (self.path/"run.json").is_file(): raise InputError(f"{path}: no run here (run.json is missing); give a folder that plm has written")
+        if not (self.path/"run.json").is_file():
+            raise InputError(f"{path}: no run here (run.json is missing); give a folder that plm has written")
         self.record = json.loads((self.path/"run.json").read_text(encoding="utf-8"))
 
     @classmethod
@@ -84,7 +87,7 @@ class Run:
         _write(Path(out)/"run.json", json.dumps(_portable(record), indent=1, ensure_ascii=False)+"\n")
         return cls(out)
 
-# %% ../nbs/30_runs.ipynb #cell-18
+# %% ../nbs/30_runs.ipynb #cell-17
 def _lines(path):
     "The objects of a file with one JSON object a line; none if there is no file."
     return [json.loads(l) for l in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
@@ -101,12 +104,14 @@ def history(self:Run) -> pd.DataFrame: # A row per logged step
     "What `log.jsonl` holds."
     return pd.DataFrame(_lines(self.path/"log.jsonl"))
 
-# %% ../nbs/30_runs.ipynb #cell-21
+# %% ../nbs/30_runs.ipynb #cell-20
 def summary(
     rows:list[dict], # Lines of `scores.jsonl` of one part: `nats` and `tokens`, or `label` and `prediction`
 ) -> dict: # `loss` in nats per asked token and `tokens`; or accuracy, precision, recall and f1 (macro), 0 to 1
     "The scores of `rows`, from nothing but the rows."
-    if "nats" in rows[0]: return dict(loss=sum(r["nats"] for r in rows)/sum(r["tokens"] for r in rows), tokens=sum(r["tokens"] for r in rows))
+    if "nats" in rows[0]:
+        nats, tokens = (sum(r[k] for r in rows) for k in ("nats", "tokens"))
+        return dict(loss=nats/tokens, tokens=tokens)
     names = sorted({r[k] for r in rows for k in ("label", "prediction")})
     return scores(*([names.index(r[k]) for r in rows] for k in ("label", "prediction")))
 
@@ -122,7 +127,7 @@ def score(self:Run,
     self.record["results"][part] = dict(**summary(rows), **more)
     return self.record["results"][part]
 
-# %% ../nbs/30_runs.ipynb #cell-24
+# %% ../nbs/30_runs.ipynb #cell-23
 def plot_loss(
     history:pd.DataFrame, # With `step`, `loss`, perhaps `heldout`
     levels:dict=None, # Horizontal lines: name to nats
@@ -135,11 +140,15 @@ def plot_loss(
     if "heldout" in history and len(held := history.dropna(subset="heldout")):
         ax.plot(held.step, held.heldout, "o", label="held out")
     for (name,y),color in zip((levels or {}).items(), ("#8a929b", "#b08d3c")):
-        ax.axhline(y, color=color, ls="--", lw=1); ax.annotate(name, (.99, y), xycoords=("axes fraction", "data"), ha="right", va="bottom", color=color, fontsize=8)
-    ax.set(title=f"The loss falls from {train.loss.iloc[0]:.2f} to {train.loss.iloc[-1]:.2f}", xlabel="step", ylabel=unit); ax.legend()
+        ax.axhline(y, color=color, ls="--", lw=1)
+        ax.annotate(name, (.99, y), xycoords=("axes fraction", "data"), ha="right", va="bottom",
+                    color=color, fontsize=8)
+    first, last = train.loss.iloc[[0, -1]]
+    ax.set(title=f"The loss falls from {first:.2f} to {last:.2f}", xlabel="step", ylabel=unit)
+    ax.legend()
     return fig
 
-# %% ../nbs/30_runs.ipynb #cell-27
+# %% ../nbs/30_runs.ipynb #cell-26
 def _table(rows):
     "A Markdown table of `(name, value)` pairs, escaped."
     cell = lambda v: escape(f"{v:.4g}" if isinstance(v, float) else str(v)).replace("|", "\\|").replace("\n", " ")
@@ -150,18 +159,20 @@ def card(
 ) -> str: # Markdown
     "The model card of a run."
     task = {"pretrain": "fill-mask", "finetune": "text-classification"}.get(record["command"])
-    flat = [(f"{part}: {k}", v) for part,rs in record["results"].items() if isinstance(rs, dict) for k,v in rs.items()]
-    missing = [p for p in ("validation", "test") if p not in record["results"]]
-    data = [(k, v) for k,v in record.get("data", {}).items()]
     head = f"---\nlibrary_name: transformers\ntags: [plm_nb]\n{f'pipeline_tag: {task}' if task else ''}\n---\n"
-    body = ["# Model card", f"Made by `plm {escape(record['command'])}` of plm_nb {escape(record['machine']['versions']['plm_nb'])}; every line comes from `run.json`.",
-            "## Data", _table(data), "## Training", _table([*record["arguments"].items(), ("seed", record.get("seed")), *record.get("training", {}).items()]),
+    versions, training = record["machine"]["versions"], record.get("training", {})
+    flat = [(f"{part}: {k}", v) for part,rs in record["results"].items() if isinstance(rs, dict) for k,v in rs.items()]
+    unseen = [f"the {p} part" for p in ("validation", "test") if p not in record["results"]]
+    body = ["# Model card", f"Made by `plm {escape(record['command'])}` of plm_nb {escape(versions['plm_nb'])}; "
+                            "every line comes from `run.json`.",
+            "## Data", _table(record.get("data", {}).items()),
+            "## Training", _table([*record["arguments"].items(), ("seed", record.get("seed")), *training.items()]),
             "## Scores", _table(flat) if flat else "None.", f"Looks at the test part: {record.get('test_looks', 0)}.",
-            "## Not measured", ", ".join([*(f"the {p} part" for p in missing), "other languages", "other domains", "fairness", "memorization"])+".",
-            "## Machine", _table([(k, v) for k,v in record["machine"].items() if k!="versions"] + list(record["machine"]["versions"].items()))]
+            "## Not measured", ", ".join([*unseen, "other languages", "other domains", "fairness", "memorization"])+".",
+            "## Machine", _table([*((k, v) for k,v in record["machine"].items() if k!="versions"), *versions.items()])]
     return head + "\n\n".join(body) + "\n"
 
-# %% ../nbs/30_runs.ipynb #cell-30
+# %% ../nbs/30_runs.ipynb #cell-29
 def _files(path):
     "The files of a run that its manifest vouches for, by their names."
     return sorted(p.relative_to(path).as_posix() for p in path.rglob("*")
@@ -175,26 +186,30 @@ def finish(self:Run,
     if not (history := self.history).empty and "loss" in history:
         (self.path/"plots").mkdir(exist_ok=True)
         with plt.style.context("plm_nb.plm"):
-            fig = plot_loss(history, levels); fig.savefig(self.path/"plots"/"loss.png", metadata={"Software": None}); plt.close(fig)
+            fig = plot_loss(history, levels)
+            fig.savefig(self.path/"plots"/"loss.png", metadata={"Software": None})
+            plt.close(fig)
     self.record["status"] = "done"
     _write(self.path/"README.md", card(self.record))
     _write(self.path/"run.json", json.dumps(_portable(self.record), indent=1, ensure_ascii=False)+"\n")
     _write(self.path/"MANIFEST.json", json.dumps({f: sha256(self.path/f) for f in _files(self.path)}, indent=1)+"\n")
 
-# %% ../nbs/30_runs.ipynb #cell-33
+# %% ../nbs/30_runs.ipynb #cell-32
 def verify(
     path:str|Path, # A run folder
 ) -> dict: # `ok`; `files`: name to `ok`, `changed`, `missing` or `added`; `scores`: part to `ok` or the difference
     "Recompute the fingerprints and the scores of the run at `path`, and compare."
     run = Run(path)
     if not (run.path/"MANIFEST.json").is_file():
-        raise InputError(f"{path}: the run is not finished (MANIFEST.json is missing); let it finish, or start it again elsewhere")
+        raise InputError(f"{path}: the run is not finished (MANIFEST.json is missing); "
+                         "let it finish, or start it again elsewhere")
     said, there = json.loads((run.path/"MANIFEST.json").read_text()), _files(run.path)
-    files = {f: "missing" if f not in there else "added" if f not in said else "ok" if sha256(run.path/f)==said[f] else "changed"
-             for f in sorted({*said, *there})}
+    files = {f: "missing" if f not in there else "added" if f not in said
+             else "ok" if sha256(run.path/f)==said[f] else "changed" for f in sorted({*said, *there})}
     rows, found = _lines(run.path/"scores.jsonl"), {}
     for part in dict.fromkeys(r["part"] for r in rows):
         again, was = summary([r for r in rows if r["part"]==part]), run.record["results"].get(part, {})
-        wrong = [f"{k} is {v:.6g}, the record says {was.get(k)}" for k,v in again.items() if abs(v - was.get(k, float('inf')))>1e-9*max(1, abs(v))]
+        wrong = [f"{k} is {v:.6g}, the record says {was.get(k)}" for k,v in again.items()
+                 if abs(v-was.get(k, float("inf"))) > 1e-9*max(1, abs(v))]
         found[part] = "; ".join(wrong) or "ok"
     return dict(ok=set(files.values())<={"ok"} and set(found.values())<={"ok"}, files=files, scores=found)

@@ -13,8 +13,8 @@ from datasets import ClassLabel, Dataset, DatasetDict, Value
 from .data import InputError, DOCS, column, load_corpus, load_hub, normalize, part_of, read_table
 
 # %% ../nbs/01_tasks.ipynb #cell-7
-_names = re.compile(r"\b(" + "|".join([*DOCS, "np", "pd", "scikit", "learn", "python", "hugging", "face", "tensor", "pytorch"])
-                    + r")\b", re.IGNORECASE)
+_blanked = [*DOCS, "np", "pd", "scikit", "learn", "python", "hugging", "face", "tensor", "pytorch"]
+_names = re.compile(r"\b(" + "|".join(_blanked) + r")\b", re.IGNORECASE)
 
 def anonymous(
     text:str, # Any text
@@ -26,18 +26,22 @@ def anonymous(
 def _labelled(parts, names=None):
     "Tables with columns `text`, perhaps `text2`, and `label` (str) as a `DatasetDict` whose labels are classes."
     names = names or _sorted_names(set(parts["train"].label))
-    def rows(table): return Dataset.from_pandas(table.astype(str), preserve_index=False).cast_column("label", ClassLabel(names=names))
+    def rows(table):
+        ds = Dataset.from_pandas(table.astype(str), preserve_index=False)
+        return ds.cast_column("label", ClassLabel(names=names))
     return DatasetDict({part: rows(table) for part,table in parts.items()})
 
 def _sorted_names(labels):
     "`labels` in the order of their numbers if all are numbers, else of the alphabet."
-    return sorted(labels, key=lambda l: (0, int(l), l) if all(o.isascii() and o.isdigit() for o in labels) else (1, 0, l))
+    numbers = all(l.isascii() and l.isdigit() for l in labels)
+    return sorted(labels, key=lambda l: (int(l), l) if numbers else l)
 
 def docs_package() -> DatasetDict: # Parts `train`, `validation`, `test`; columns `text` and `label` (eight classes)
     "The first paragraph of every document of `docs`, library names blanked, labelled with its package."
     def rows(part):
         table = part.to_pandas()
-        return pd.DataFrame(dict(text=table.text.str.split("\n\n").str[0].map(anonymous), label=table.id.str.split(".").str[0]))
+        first = table.text.str.split("\n\n").str[0]
+        return pd.DataFrame(dict(text=first.map(anonymous), label=table.id.str.split(".").str[0]))
     return _labelled({part: rows(ds) for part,ds in load_corpus("docs").items()})
 
 # %% ../nbs/01_tasks.ipynb #cell-15
@@ -65,8 +69,9 @@ def _rows(path, text, label, text2, encoding="utf-8"):
     rows = pd.DataFrame({k: column(table, v, path) for k,v in picks.items()})
     for k in rows:
         bad = rows[k].isna() | (rows[k].astype(str).str.strip()=="")
-        if bad.any(): raise InputError(f"{path}: row {bad.to_numpy().argmax()+1} of {len(rows)} has an empty {k}; fill it in or remove the row "
-                                       f"({bad.sum()} such rows)")
+        if bad.any():
+            raise InputError(f"{path}: row {bad.to_numpy().argmax()+1} of {len(rows)} has an empty {k}; "
+                             f"fill it in or remove the row ({bad.sum()} such rows)")
     return rows.astype(str)
 
 # %% ../nbs/01_tasks.ipynb #cell-21
@@ -79,14 +84,16 @@ def _split(rows):
 def _checked(parts, source):
     "`parts` as a task, or an `InputError`: one class only, a part without rows, a label that training never shows."
     for part,rows in parts.items():
-        if not len(rows): raise InputError(f"{source}: no row falls into the {part} part; give more rows, or one file per part")
+        if not len(rows):
+            raise InputError(f"{source}: no row falls into the {part} part; give more rows, or one file per part")
     names = set(parts["train"].label)
-    if len(names)<2: raise InputError(f"{source}: every label is {names.pop()!r}; a classifier needs at least two classes")
+    if len(names)<2:
+        raise InputError(f"{source}: every label is {names.pop()!r}; a classifier needs at least two classes")
     for part,rows in parts.items():
         if (odd := ~rows.label.isin(names)).any():
             i = odd.to_numpy().argmax()
-            raise InputError(f"{source}: row {i+1} of {part} has the label {rows.label.iloc[i]!r}, which training never shows; "
-                             f"its labels are {', '.join(_sorted_names(names)[:20])}")
+            raise InputError(f"{source}: row {i+1} of {part} has the label {rows.label.iloc[i]!r}, "
+                             f"which training never shows; its labels are {', '.join(_sorted_names(names)[:20])}")
     return _labelled(parts)
 
 # %% ../nbs/01_tasks.ipynb #cell-22
@@ -99,8 +106,10 @@ def load_task(
 ) -> DatasetDict: # Parts with columns `text`, perhaps `text2`, and `label`, whose feature names the classes
     "A labelled task; every row stays as it is in `source`."
     if source=="docs-package": return docs_package()
-    if isinstance(source, dict): return _checked({p: _rows(f, text, label, text2, encoding) for p,f in source.items()}, source["train"])
-    if Path(source).exists() or Path(source).suffix: return _checked(_split(_rows(source, text, label, text2, encoding)), source)
+    if isinstance(source, dict):
+        return _checked({p: _rows(f, text, label, text2, encoding) for p,f in source.items()}, source["train"])
+    if Path(source).exists() or Path(source).suffix:
+        return _checked(_split(_rows(source, text, label, text2, encoding)), source)
     picks, parts = {k: v for k,v in dict(text=text, text2=text2, label=label).items() if v is not None}, {}
     for part,ds in load_hub(str(source)).items():
         table = ds.to_pandas()

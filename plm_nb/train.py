@@ -58,10 +58,13 @@ class Trainer(transformers.Trainer):
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         logits, labels, _ = answers(model, inputs)
-        if not len(labels): raise InputError("a batch asks for nothing: every label is -100; look at the collator and at the labels of the data")
+        if not len(labels):
+            raise InputError("a batch asks for nothing: every label is -100; "
+                             "look at the collator and at the labels of the data")
         n = len(labels) if num_items_in_batch is None else num_items_in_batch
         loss = F.cross_entropy(logits.float(), labels, reduction="sum")/n
-        if num_items_in_batch is not None and self.args.average_tokens_across_devices: loss = loss*self.accelerator.num_processes
+        if num_items_in_batch is not None and self.args.average_tokens_across_devices:
+            loss = loss*self.accelerator.num_processes
         return (loss, dict(logits=logits)) if return_outputs else loss
 
 # %% ../nbs/31_train.ipynb #cell-16
@@ -84,7 +87,8 @@ class Budget(TrainerCallback):
 
     def on_train_begin(self, args, state, control, **kwargs):
         self.start = time.monotonic()
-        self.bar = tqdm(total=100, unit="%", file=sys.stderr, disable=None if os.environ.get("TQDM_DISABLE") is None else True, leave=False,
+        self.bar = tqdm(total=100, unit="%", file=sys.stderr, leave=False,
+                        disable=None if os.environ.get("TQDM_DISABLE") is None else True,
                         bar_format="{desc} {percentage:3.0f}% {bar} {elapsed}<{remaining}")
 
     def on_step_end(self, args, state, control, **kwargs):
@@ -93,7 +97,8 @@ class Budget(TrainerCallback):
         if self.trainer.minutes and spent>=1: control.should_training_stop = True
 
     def on_log(self, args, state, control, logs=None, **kwargs):
-        if self.bar is not None and "loss" in (logs or {}): self.bar.set_description(f"step {state.global_step} loss {logs['loss']:.3f}")
+        if self.bar is not None and "loss" in (logs or {}):
+            self.bar.set_description(f"step {state.global_step} loss {logs['loss']:.3f}")
 
     def on_train_end(self, args, state, control, **kwargs): self.bar.close()
 
@@ -129,13 +134,15 @@ def arguments(
     **settings, # Any other `TrainingArguments`
 ) -> TrainingArguments:
     "The settings of a run, with this project's defaults."
-    if sum(b is not None for b in (steps, epochs, minutes))!=1: raise InputError(f"steps={steps}, epochs={epochs}, minutes={minutes}: give one budget, and only one")
+    if sum(b is not None for b in (steps, epochs, minutes))!=1:
+        raise InputError(f"steps={steps}, epochs={epochs}, minutes={minutes}: give one budget, and only one")
     if not (steps or epochs or minutes)>0: raise InputError("the budget must be more than 0")
     defaults = dict(
-        max_steps=steps or (10**9 if minutes else -1), num_train_epochs=epochs or 1, per_device_train_batch_size=16,
-        per_device_eval_batch_size=64, optim="adamw_torch_fused", adam_beta2=.98, weight_decay=.01, bf16=has_bf16(), logging_steps=10, logging_first_step=True,
-        logging_nan_inf_filter=False, report_to=[], disable_tqdm=True,
-        remove_unused_columns=False, use_cpu=not torch.accelerator.is_available(), dataloader_pin_memory=torch.cuda.is_available(),
+        max_steps=steps or (10**9 if minutes else -1), num_train_epochs=epochs or 1,
+        per_device_train_batch_size=16, per_device_eval_batch_size=64, remove_unused_columns=False,
+        optim="adamw_torch_fused", adam_beta2=.98, weight_decay=.01, bf16=has_bf16(),
+        logging_steps=10, logging_first_step=True, logging_nan_inf_filter=False, report_to=[], disable_tqdm=True,
+        use_cpu=not torch.accelerator.is_available(), dataloader_pin_memory=torch.cuda.is_available(),
         save_strategy="steps" if save_steps else "no", save_steps=save_steps or 500, save_total_limit=2)
     return TrainingArguments(out, **{**defaults, **settings})
 
@@ -165,7 +172,8 @@ def score(self:Trainer,
     return nats.cpu(), n.long().cpu()
 
 @patch
-def evaluation_loop(self:Trainer, dataloader, description, prediction_loss_only=None, ignore_keys=None, metric_key_prefix="eval"):
+def evaluation_loop(self:Trainer, dataloader, description, prediction_loss_only=None, ignore_keys=None,
+                    metric_key_prefix="eval"):
     "Nats over asked labels; for a classifier, with its logits and labels in the order of the rows."
     nats = n = rows = 0
     logits, labels = [], []
@@ -178,18 +186,19 @@ def evaluation_loop(self:Trainer, dataloader, description, prediction_loss_only=
         found |= {f"{metric_key_prefix}_{k}": v for k,v in self.compute_metrics(EvalPrediction(logits, labels)).items()}
     return EvalLoopOutput(predictions=logits, label_ids=labels, metrics=found, num_samples=rows)
 
-# %% ../nbs/31_train.ipynb #cell-34
+# %% ../nbs/31_train.ipynb #cell-35
 @patch
 def _get_eval_sampler(self:Trainer, eval_dataset): return torch.utils.data.SequentialSampler(eval_dataset)
 
-# %% ../nbs/31_train.ipynb #cell-37
+# %% ../nbs/31_train.ipynb #cell-38
 class Log(TrainerCallback):
     "Hands every logged step to `write`, a function of keyword arguments."
     def __init__(self, write): self.write, self.tokens = write, 0
     def on_log(self, args, state, control, logs=None, **kwargs):
-        if "loss" in (logs or {}): self.write(step=state.global_step, **{k: logs[k] for k in ("loss", "learning_rate", "grad_norm") if k in logs})
+        if "loss" not in (logs or {}): return
+        self.write(step=state.global_step, **{k: logs[k] for k in ("loss", "learning_rate", "grad_norm") if k in logs})
 
-# %% ../nbs/31_train.ipynb #cell-43
+# %% ../nbs/31_train.ipynb #cell-44
 @patch
 def _save(self:Trainer, output_dir=None, state_dict=None):
     "Save model and tokenizer; no pickle of the arguments."

@@ -1,0 +1,145 @@
+"A finished run vouches for every byte of itself."
+import json, shutil
+import pytest
+from plm_nb.data import InputError
+from plm_nb.runs import Run, check_free, fingerprint, summary, verify
+
+ROWS = dict(nats=[dict(row=i, nats=1.5*i, tokens=i+1) for i in range(5)],
+            names=[dict(row=i, label="ab"[i%2], prediction="ab"[i%3==0], probability=.5) for i in range(9)])
+
+def finished(folder, kind="names"):
+    "A small finished run with every kind of file."
+    run = Run.start(folder, "finetune", dict(epochs=1, data="/a/place/rows.csv"), seed=3, data=dict(rows=9, sha256=fingerprint(ROWS[kind])))
+    for step in (1, 2): run.log(step=step, loss=1/step)
+    run.score("validation", ROWS[kind]); run.score("test", ROWS[kind][:3])
+    (folder/"model.safetensors").write_bytes(bytes(range(256)))
+    (folder/"checkpoints").mkdir(); (folder/"checkpoints/state").write_text("not vouched for")
+    run.finish()
+    return folder
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory): return finished(tmp_path_factory.mktemp("runs")/"run")
+
+FILES = ["run.json", "log.jsonl", "scores.jsonl", "README.md", "plots/loss.png", "model.safetensors"]
+
+def said(folder, name):
+    "What `verify` says of the file `name`; an `InputError` that names it counts as a word too."
+    try: found = verify(folder)
+    except InputError as e:
+        assert name in str(e) and "\n" not in str(e)
+        return "refused"
+    assert not found["ok"]
+    return found["files"][name]
+
+def test_a_finished_run(run):
+    "Every file is vouched for, and the checkpoints are not; nothing else lies around."
+    found = verify(run)
+    assert found==dict(ok=True, files=dict.fromkeys(sorted(FILES), "ok"), scores=dict(validation="ok", test="ok"))
+    assert {p.name for p in run.iterdir()}=={f.split("/")[0] for f in FILES}|{"MANIFEST.json", "checkpoints"}
+    assert Run(run).record["status"]=="done" and "/a/place" not in (run/"run.json").read_text()
+    assert len(Run(run).history)==2
+
+@pytest.mark.parametrize("name", FILES)
+def test_one_byte(run, tmp_path, name):
+    "One bit of the first, the middle or the last byte, or a byte too few or too many: the file is named."
+    shutil.copytree(run, tmp_path/"copy")
+    path = tmp_path/"copy"/name
+    data = path.read_bytes()
+    for at in (0, len(data)//2, len(data)-1):
+        for bit in (1, 128):
+            path.write_bytes(data[:at]+bytes([data[at]^bit])+data[at+1:])
+            assert said(tmp_path/"copy", name) in ("changed", "refused")
+    for other in (data[:-1], data[:len(data)//2], b"", data+b"\n"):
+        path.write_bytes(other)
+        assert said(tmp_path/"copy", name) in ("changed", "refused")
+    path.write_bytes(data)
+    assert verify(tmp_path/"copy")["ok"]
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_removed(run, tmp_path, name):
+    "A file that is gone is missing, and named."
+    shutil.copytree(run, tmp_path/"copy")
+    (tmp_path/"copy"/name).unlink()
+    assert said(tmp_path/"copy", name) in ("missing", "refused")
+
+@pytest.mark.parametrize("name", ["note.txt", "plots/other.png", "sub/checkpoints/x", "sub/MANIFEST.json", "checkpoints.txt"])
+def test_a_file_added(run, tmp_path, name):
+    "A file that the manifest does not know is named, wherever it lies."
+    shutil.copytree(run, tmp_path/"copy")
+    (tmp_path/"copy"/name).parent.mkdir(exist_ok=True, parents=True)
+    (tmp_path/"copy"/name).write_text("more")
+    assert said(tmp_path/"copy", name)=="added"
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "\xff", '{"run.json": "0"}'])
+def test_a_damaged_manifest(run, tmp_path, text):
+    "A manifest that is no manifest is named; one that lacks files calls them added."
+    shutil.copytree(run, tmp_path/"copy")
+    (tmp_path/"copy/MANIFEST.json").write_text(text, encoding="latin-1")
+    try: assert not verify(tmp_path/"copy")["ok"]
+    except InputError as e: assert "MANIFEST.json" in str(e)
+
+@pytest.mark.parametrize("kind", ROWS)
+def test_scores_are_computed_again(tmp_path, kind):
+    "A score that the rows do not give is told, even where all fingerprints were made to agree."
+    folder = finished(tmp_path/"run", kind)
+    assert verify(folder)["ok"]
+    run = Run(folder)
+    key = "loss" if kind=="nats" else "f1"
+    run.record["results"]["test"][key] += 1e-6
+    run.finish()
+    found = verify(folder)
+    assert not found["ok"] and set(found["files"].values())=={"ok"}
+    assert found["scores"]["validation"]=="ok" and key in found["scores"]["test"]
+
+def test_a_part_without_rows(tmp_path):
+    "Scores whose rows were taken out of `scores.jsonl` are told, even where the fingerprints agree."
+    folder = finished(tmp_path/"run")
+    lines = [l for l in (folder/"scores.jsonl").read_text().splitlines() if json.loads(l)["part"]!="test"]
+    (folder/"scores.jsonl").write_text("\n".join(lines)+"\n")
+    Run(folder).finish()
+    assert not verify(folder)["ok"]
+
+def test_summary():
+    "A mean over tokens, not over rows; classes are counted by name."
+    assert summary(ROWS["nats"])==dict(loss=1.0, tokens=15)
+    assert summary([dict(label="x", prediction="x"), dict(label="y", prediction="x")])["accuracy"]==.5
+
+def test_fingerprint():
+    "Order, keys and values count; the order of keys does not."
+    rows = [dict(a=1, b="é"), dict(a=2, b="x")]
+    same = fingerprint(rows)
+    assert same==fingerprint([dict(b="é", a=1), rows[1]])==fingerprint(iter(rows))
+    assert len({same, fingerprint(rows[::-1]), fingerprint(rows[:1]), fingerprint([dict(a=1, b="é", c=0), rows[1]])})==4
+
+def test_folders_that_are_taken(run, tmp_path):
+    "A file, another run and a folder with anything in it are refused; an empty folder is free."
+    (tmp_path/"full").mkdir(); (tmp_path/"full/note").touch()
+    for path,word in ((run, "another run"), (run/"run.json", "file"), (tmp_path/"full", "not empty")):
+        with pytest.raises(InputError, match=word): check_free(path)
+        with pytest.raises(InputError, match=word): Run.start(path, "finetune", {})
+    check_free(tmp_path/"new")
+    assert not (tmp_path/"new").exists()
+    for path in (tmp_path, run/"plots"):
+        with pytest.raises(InputError, match="run.json"): Run(path)
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}"])
+def test_a_damaged_record(run, tmp_path, text):
+    "A `run.json` that is no record is one line that names it; the folder counts as taken."
+    shutil.copytree(run, tmp_path/"copy")
+    (tmp_path/"copy/run.json").write_text(text)
+    assert said(tmp_path/"copy", "run.json") in ("changed", "refused")
+    with pytest.raises(InputError): check_free(tmp_path/"copy")
+
+def test_an_unfinished_run(tmp_path):
+    "Without a manifest a run is not believed, and not written over."
+    Run.start(tmp_path/"run", "pretrain", {})
+    assert Run(tmp_path/"run").record["status"]=="running"
+    with pytest.raises(InputError, match="not finished"): verify(tmp_path/"run")
+    with pytest.raises(InputError, match="another run"): check_free(tmp_path/"run")
+
+def test_the_card_escapes(tmp_path):
+    "What a user typed reaches the card as text: no tags, no cells of its own."
+    run = Run.start(tmp_path/"run", "finetune", dict(task="<script>|\n# x"), data={})
+    run.finish()
+    card = (tmp_path/"run/README.md").read_text()
+    assert "<script>" not in card and "\n# x" not in card and "&lt;script&gt;\\|" in card
