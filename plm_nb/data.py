@@ -123,15 +123,18 @@ def cache_folder() -> Path: # `$XDG_CACHE_HOME/plm_nb`, or `~/.cache/plm_nb`
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home()/".cache")/"plm_nb"
 
 # %% ../nbs/00_data.ipynb #cell-28
-def _docs(packages, limit):
+def _documentation(packages, limit):
+    "A table of `id`, `text` and `part`, in the order of the fingerprints of the ids: any first rows are a fair sample."
+    rows = drop_copies([r for p in packages for r in read_package(p, limit)])
+    rows = sorted((r for r in rows if len(r[1])>=60), key=lambda r: sha256(r[0]))
+    return pd.DataFrame([(key, text, part_of(key)) for key,text in rows], columns=["id", "text", "part"])
+
+def _docs(packages=DOCS, limit=1_250_000):
     "The documentation of `packages` as a `DatasetDict`, read once and then taken from the cache."
-    how = "".join(getsource(f) for f in (prose, normalize, part_of, read_package, drop_copies))
+    how = "".join(getsource(f) for f in (prose, normalize, part_of, read_package, drop_copies, _documentation))
     key = sha256(json.dumps([how, limit, [(p, _version(p)) for p in packages]]))[:16]
     path = cache_folder()/f"docs-{key}.parquet"
-    if not path.exists():
-        rows = drop_copies([r for p in packages for r in read_package(p, limit)])
-        table = pd.DataFrame([r for r in rows if len(r[1])>=60], columns=["id", "text"])
-        _write_atomic(path, lambda tmp: table.assign(part=table.id.map(part_of)).to_parquet(tmp, index=False))
+    if not path.exists(): _write_atomic(path, lambda tmp: _documentation(packages, limit).to_parquet(tmp, index=False))
     table = pd.read_parquet(path)
     return DatasetDict({part: Dataset.from_pandas(table.loc[table.part==part, ["id", "text"]], preserve_index=False)
                         for part in ("train", "validation", "test")})
@@ -279,7 +282,7 @@ def load_corpus(
     holdout:str=None, # What to put aside of a file or folder: `tail:0.1`, `random:0.1`; None: as `hold_out` does
 ) -> DatasetDict: # Parts `train` and `validation`, for the embedded ones `test` too; columns `id` and `text`
     "The documents of `source`, each in one part only."
-    if source=="docs": return _docs(DOCS, 1_250_000)
+    if source=="docs": return _docs()
     if source=="docs-all":
         site = Path(sysconfig.get_paths()["purelib"])
         rest = sorted(p.parent.name for p in site.glob("*/__init__.py") if p.parent.name.isidentifier())

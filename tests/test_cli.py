@@ -9,7 +9,9 @@ from plm_nb.data import sha256
 NOUNS, VERBS = "cat dog bird tree house river child stone".split(), "sees finds loves hears".split()
 WORDS = dict(bad="cold dark sad wet grey".split(), good="warm bright glad dry green".split())
 
-def sentence(rng, words): return f"the {rng.choice(words)} {rng.choice(NOUNS)} {rng.choice(VERBS)} the {rng.choice(NOUNS)} ."
+def sentence(rng, words):
+    "A sentence with one of `words` in it."
+    return f"the {rng.choice(words)} {rng.choice(NOUNS)} {rng.choice(VERBS)} the {rng.choice(NOUNS)} ."
 
 def labelled(n, seed=0):
     "`n` rows `(text, label)`, the two labels in turn."
@@ -51,6 +53,7 @@ def here(tmp_path_factory):
     table(d/"pairs.csv", [(t, l, "and so on") for t,l in rows], ",", ("text", "label", "second"))
     (d/"rows.jsonl").write_text("".join(json.dumps(dict(zip(header, r)))+"\n" for r in rows))
     for i,part in enumerate(("train", "validation", "test")): table(d/f"{part}.csv", labelled(20, i), ",", header)
+    table(d/"few.csv", labelled(3), ",", header)
     table(d/"foreign.csv", [*labelled(20), ("a text", "neither")], ",", header)
     table(d/"one.csv", [(t, "good") for t,_ in rows], ",", header)
     table(d/"hole.csv", [*rows[:5], ("a text", ""), *rows[5:]], ",", header)
@@ -74,7 +77,7 @@ def tok(here):
 
 @pytest.fixture(scope="module")
 def mlm(here, tok):
-    "The run of a pretraining of three steps."
+    "The folder of a pretraining of three steps."
     keys = found("pretrain", "--corpus", here/"corpus.txt", "--tokenizer", tok, "--size", "tiny", "--block-size", 32,
                  "--steps", 3, "--out", here/"mlm")
     assert {"loss", "tokens", "seconds"} <= keys["train"].keys()
@@ -86,7 +89,7 @@ SCORES = {"accuracy", "precision", "recall", "f1"}
 
 @pytest.fixture(scope="module")
 def clf(here, mlm):
-    "The run of a classifier that started from the pretrained body."
+    "The folder of a classifier that started from the pretrained body."
     keys = found("finetune", "--data", here/"rows.csv", "--model", mlm, "--epochs", 1, "--out", here/"clf")
     assert SCORES <= keys["validation"].keys() and SCORES <= keys["test"].keys()
     return here/"clf"
@@ -219,7 +222,7 @@ BAD = [ # command line, where a later option overrides an earlier one; what the 
     (FINETUNE+"--data {d}/uneven.csv", "uneven.csv", "line 7", "same columns"),
     (FINETUNE+"--data {d}/one.csv", "one.csv", "good", "two classes"),
     (FINETUNE+"--data {d}/hole.csv", "hole.csv", "row 6", "label"),
-    (FINETUNE+"--data {d}/train.csv", "train.csv", "one file per part"),
+    (FINETUNE+"--data {d}/few.csv", "few.csv", "one file per part"),
     (FINETUNE+"--data owner/name", "owner/name", "docs-package"),
     (FINETUNE+"--text body", "body", "text, label"),
     (FINETUNE+"--label stars", "stars", "text, label"),
@@ -245,7 +248,7 @@ BAD = [ # command line, where a later option overrides an earlier one; what the 
     (FINETUNE+"--max-length 0", "length", "0"),
     (FINETUNE+"--max-length 1000", "1000", "512"),
     (EVALUATE+"--data {d}/foreign.csv", "neither", "bad, good"),
-    ("evaluate --model {clf} --train {d}/train.csv --validation {d}/foreign.csv", "foreign.csv", "neither", "bad, good"),
+    ("evaluate --model {clf} --train {d}/train.csv --validation {d}/foreign.csv", "foreign.csv", "neither", "bad,"),
     (EVALUATE+"--data {d}/none.csv", "none.csv", "existing"),
     (EVALUATE+"--data owner/name", "owner/name", "docs-package"),
     (EVALUATE+"--model owner/name", "owner/name", "folder"),
@@ -302,11 +305,11 @@ def test_folder_is_taken(places, line, out, words):
     refused(*plm(*f"{line}--out {out}".format(**places).split()), [Path(out.format(**places)).name, *words])
     assert content(d)==before
 
-@pytest.mark.parametrize("out, words", [("{clf}", ["clf"]), ("{d}/folder", ["folder"]), ("{d}/none/answers.jsonl", ["none"])])
-def test_predict_into_a_folder(places, out, words):
+@pytest.mark.parametrize("out, word", [("{clf}", "clf"), ("{d}/folder", "folder"), ("{d}/none/answers.jsonl", "none")])
+def test_predict_into_a_folder(places, out, word):
     "`plm predict --out` names a file; a folder, or a file in no folder, is refused."
     before = content(places["d"])
-    refused(*plm(*f"{PREDICT}--out {out}".format(**places).split()), words)
+    refused(*plm(*f"{PREDICT}--out {out}".format(**places).split()), [word])
     assert content(places["d"])==before
 
 @pytest.mark.parametrize("stdin, word", [(b"", "no text"), (b"caf\xe9\n", "utf-8")])
@@ -340,14 +343,15 @@ def process(*args, **env):
 def test_console_script():
     "`plm` is on the path; its help names every command, and an unknown one is one line."
     script = [Path(sys.executable).with_name("plm")]
-    if not script[0].exists(): script = [sys.executable, "-c", "import sys; from plm_nb.cli import main; sys.exit(main())"]
+    if not script[0].exists(): script = [sys.executable, "-c", "from plm_nb.cli import main; raise SystemExit(main())"]
     r = process(*script, "--help")
     assert r.returncode==0 and r.stderr=="" and all(c in r.stdout for c in COMMANDS)
     r = process(*script, "nothing")
     refused(r.returncode, r.stdout, r.stderr, ["nothing"])
 
 HUB = ["tokenizer --corpus owner/name --out {d}/hub", "finetune --data owner/name --model {mlm} --out {d}/hub",
-       "pretrain --corpus {d}/corpus.txt --tokenizer owner/name --out {d}/hub", "predict {d}/lines.txt --model owner/name"]
+       "pretrain --corpus {d}/corpus.txt --tokenizer owner/name --out {d}/hub",
+       "predict {d}/lines.txt --model owner/name"]
 
 def test_hub_name_without_a_network(places):
     "With a network that refuses every connection, four hub names are four lines, and no minutes of retries."

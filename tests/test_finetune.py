@@ -16,7 +16,7 @@ from plm_nb.tasks import load_task
 from plm_nb.tokenizer import load_tokenizer, train_tokenizer
 from plm_nb.transformer import load
 
-WORDS = {k: v.split() for k,v in dict(bad="cold dark sad wet grey", good="warm bright glad dry green", none="one two three four").items()}
+WORDS = dict(bad="cold dark sad wet".split(), good="warm bright glad dry".split(), none="one two three four".split())
 
 def rows(n, seed=0):
     "Texts of 2 to 12 words with a label that their words give away."
@@ -42,7 +42,8 @@ def run(task, tok, tmp_path_factory):
 
 def test_the_folder_opens_in_transformers(run):
     "The plain classes, and the pipeline over them, give our probabilities."
-    model, tok = AutoModelForSequenceClassification.from_pretrained(run.path).eval(), AutoTokenizer.from_pretrained(run.path)
+    model = AutoModelForSequenceClassification.from_pretrained(run.path).eval()
+    tok = AutoTokenizer.from_pretrained(run.path)
     ours = predict(load(run.path, "text-classification"), load_tokenizer(run.path), TEXTS)
     with torch.no_grad():
         batch = tok(TEXTS, padding=True, return_tensors="pt")
@@ -147,7 +148,8 @@ WRONG = [dict(labels_per_class=10**6), dict(labels_per_class=0), dict(size="huge
 @pytest.mark.parametrize("wrong", WRONG, ids=str)
 def test_wrong_settings(task, tok, tmp_path, wrong):
     "A wrong setting raises before the folder is made; the model has 512 positions."
-    with pytest.raises(InputError) as e: finetune(task, tmp_path/"out", **{**dict(tokenizer=tok, size="tiny", epochs=.1), **wrong})
+    settings = dict(tokenizer=tok, size="tiny", epochs=.1) | wrong
+    with pytest.raises(InputError) as e: finetune(task, tmp_path/"out", **settings)
     assert "\n" not in str(e.value) and not (tmp_path/"out").exists()
 
 def test_texts_longer_than_the_model(run):

@@ -16,7 +16,7 @@ def within(n, total, share): return abs(n - total*share) < 5*(total*share*(1-sha
 @pytest.mark.parametrize("p", [.15, .3])
 @pytest.mark.parametrize("seed", range(5))
 def test_80_10_10(seed, p):
-    "Of the asked tokens 80 % are hidden, 10 % replaced and 10 % kept, within five standard deviations; the others stay."
+    "Of the asked tokens 80 % are hidden, 10 % replaced and 10 % kept, within five standard deviations; others stay."
     g = torch.Generator().manual_seed(seed)
     ids = torch.randint(5, 30_000, (64, 512), generator=g)
     new, labels = mask_tokens(ids, torch.zeros_like(ids, dtype=torch.bool), 4, torch.arange(5, 30_000), p, g)
@@ -45,7 +45,7 @@ def test_fixed_questions_belong_to_the_row(tok):
     rows = [r for r in pack(TEXTS, tok, 32)][:8]
     ask = MaskedLM(tok, seed=3)
     all_, back = ask(rows), ask(rows[::-1])
-    assert torch.equal(all_["labels"], back["labels"].flip(0)) and torch.equal(all_["input_ids"], back["input_ids"].flip(0))
+    for k in ("labels", "input_ids"): assert torch.equal(all_[k], back[k].flip(0))
     for i,r in enumerate(rows): assert torch.equal(ask([r])["labels"][0], all_["labels"][i])
     assert not torch.equal(MaskedLM(tok, seed=4)(rows)["labels"], all_["labels"])
 

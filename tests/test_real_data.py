@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification
 from plm_nb.cli import main
-from plm_nb.data import load_corpus
+from plm_nb.data import load_corpus, read_table
 
 DATA = Path(os.environ.get("PLM_DATA") or Path(__file__).resolve().parents[2]/"shared"/"data")
 
@@ -23,30 +23,33 @@ def tok(plays, tmp_path_factory):
     assert main(["tokenizer", "--corpus", plays, "--vocab-size", "2000", "--out", out])==0
     return out
 
+def answer(capsys, out, *args):
+    "What a command with a tiny model prints as JSON."
+    capsys.readouterr()
+    assert main([*args, "--size", "tiny", "--out", str(out), "--json"])==0
+    return json.loads(capsys.readouterr().out)
+
 def test_pretrain_on_plays(plays, tok, tmp_path, capsys):
     "The text is one document, byte for byte; twenty steps lower the loss; the run verifies and opens."
     parts = load_corpus(plays)
     assert "".join(parts[p]["text"][0] for p in parts).encode()==Path(plays).read_bytes()
-    capsys.readouterr()
-    assert main(["pretrain", "--corpus", plays, "--tokenizer", tok, "--size", "tiny", "--steps", "20", "--out", str(tmp_path), "--json"])==0
-    found = json.loads(capsys.readouterr().out)
-    assert found["train"]["steps"]==20 and found["train"]["loss"]<found["train"]["loss_first"] and found["heldout"]["nats_per_token"]<8
+    found = answer(capsys, tmp_path, "pretrain", "--corpus", plays, "--tokenizer", tok, "--steps", "20")
+    assert found["train"]["steps"]==20 and found["train"]["loss"]<found["train"]["loss_first"]
+    assert found["heldout"]["nats_per_token"]<8
     assert main(["verify", str(tmp_path)])==0
     AutoModelForMaskedLM.from_pretrained(tmp_path)
 
 def test_finetune_on_cola(tok, tmp_path, capsys):
     "A table without a header, with quotes of all kinds, by the numbers of its columns."
     table = real("cola/in_domain_train.tsv")
-    capsys.readouterr()
-    assert main(["finetune", "--data", table, "--text", "3", "--label", "1", "--size", "tiny", "--tokenizer", tok, "--epochs", "1",
-                 "--labels-per-class", "100", "--out", str(tmp_path), "--json"])==0
-    found = json.loads(capsys.readouterr().out)
-    for part in ("validation", "test"): assert found[part]["n"]>700 and {"accuracy", "precision", "recall", "f1", "matthews"}<=found[part].keys()
+    found = answer(capsys, tmp_path, "finetune", "--data", table, "--text", "3", "--label", "1", "--tokenizer", tok,
+                   "--epochs", "1", "--labels-per-class", "100")
+    for part in ("validation", "test"):
+        assert found[part]["n"]>700 and {"accuracy", "precision", "recall", "f1", "matthews"}<=found[part].keys()
     assert main(["verify", str(tmp_path)])==0
     assert AutoModelForSequenceClassification.from_pretrained(tmp_path).config.label2id=={"0": 0, "1": 1}
 
 def test_rows_of_cola_are_all_read():
     "As many rows as lines: no quotation mark swallows a line end."
-    from plm_nb.data import read_table
     table = real("cola/in_domain_train.tsv")
     assert len(read_table(table, header=False))==Path(table).read_bytes().count(b"\n")

@@ -9,7 +9,8 @@ ROWS = dict(nats=[dict(row=i, nats=1.5*i, tokens=i+1) for i in range(5)],
 
 def finished(folder, kind="names"):
     "A small finished run with every kind of file."
-    run = Run.start(folder, "finetune", dict(epochs=1, data="/a/place/rows.csv"), seed=3, data=dict(rows=9, sha256=fingerprint(ROWS[kind])))
+    asked, data = dict(epochs=1, data="/a/place/rows.csv"), dict(rows=9, sha256=fingerprint(ROWS[kind]))
+    run = Run.start(folder, "finetune", asked, seed=3, data=data)
     for step in (1, 2): run.log(step=step, loss=1/step)
     run.score("validation", ROWS[kind]); run.score("test", ROWS[kind][:3])
     (folder/"model.safetensors").write_bytes(bytes(range(256)))
@@ -62,7 +63,9 @@ def test_a_file_removed(run, tmp_path, name):
     (tmp_path/"copy"/name).unlink()
     assert said(tmp_path/"copy", name) in ("missing", "refused")
 
-@pytest.mark.parametrize("name", ["note.txt", "plots/other.png", "sub/checkpoints/x", "sub/MANIFEST.json", "checkpoints.txt"])
+ADDED = ["note.txt", "plots/other.png", "sub/checkpoints/x", "sub/MANIFEST.json", "checkpoints.txt"]
+
+@pytest.mark.parametrize("name", ADDED)
 def test_a_file_added(run, tmp_path, name):
     "A file that the manifest does not know is named, wherever it lies."
     shutil.copytree(run, tmp_path/"copy")

@@ -47,7 +47,8 @@ def test_the_split_is_the_same_in_another_process(tmp_path):
     path = table(tmp_path, ROWS)
     code = f"""from plm_nb.tasks import few, load_task
 t = load_task({str(path)!r}); print(*t["test"]["text"], *few(t["train"], 5, 3)["text"], sep="|")"""
-    run = subprocess.run([sys.executable, "-c", code], env=os.environ|dict(PYTHONHASHSEED="5"), check=True, capture_output=True, text=True)
+    env = os.environ | dict(PYTHONHASHSEED="5")
+    run = subprocess.run([sys.executable, "-c", code], env=env, check=True, capture_output=True, text=True)
     task = load_task(path)
     assert run.stdout.strip().split("|")==[*task["test"]["text"], *few(task["train"], 5, 3)["text"]]
 

@@ -35,7 +35,8 @@ def trainer(tok, task, tmp_path, seed=0, data=None, **settings):
     rows, collate = data
     usual = dict(steps=2, seed=seed, optim="sgd", learning_rate=.1, bf16=False, logging_steps=1)
     args = arguments(str(tmp_path/"out"), **{**usual, **settings})
-    return Trainer(model=build("tiny", tok, task, names, seed=seed), args=args, train_dataset=rows, data_collator=collate)
+    model = build("tiny", tok, task, names, seed=seed)
+    return Trainer(model=model, args=args, train_dataset=rows, data_collator=collate)
 
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("task", ["fill-mask", "text-classification"])
@@ -45,7 +46,8 @@ def test_accumulation_changes_nothing(tok, tasks, tmp_path, task, seed):
         t = trainer(tok, task, tmp_path, seed, tasks[task], per_device_train_batch_size=size,
                     gradient_accumulation_steps=parts)
         t.train()
-        return [l["loss"] for l in t.state.log_history if "loss" in l], torch.cat([p.detach().flatten() for p in t.model.parameters()])
+        losses = [l["loss"] for l in t.state.log_history if "loss" in l]
+        return losses, torch.cat([p.detach().flatten() for p in t.model.parameters()])
     losses, weights = run(16, 1)
     for split in SPLITS:
         other, moved = run(*split)
@@ -57,7 +59,8 @@ def test_the_logged_loss_is_the_mean(tok, tasks, tmp_path, task):
     "The first logged loss equals torch's cross-entropy of the untrained model over the whole batch."
     rows, collate = tasks[task]
     t = trainer(tok, task, tmp_path, data=(rows, collate), per_device_train_batch_size=4, gradient_accumulation_steps=8)
-    batch, model = collate([rows[i] for i in range(32)]), build("tiny", tok, task, ["a", "b", "c"] if "text" in task else None)
+    batch = collate([rows[i] for i in range(32)])
+    model = build("tiny", tok, task, ["a", "b", "c"] if "text" in task else None)
     labels = batch.pop("labels")
     with torch.no_grad(): logits = model(**batch).logits
     mean = F.cross_entropy(logits.flatten(0, -2), labels.flatten(), ignore_index=-100).item()
@@ -71,12 +74,14 @@ def test_evaluation_is_the_same_for_any_batch(tok, tasks, tmp_path, task):
     for size in (64, 1, 3, 7):
         t = trainer(tok, task, tmp_path, data=tasks[task], per_device_eval_batch_size=size)
         out = t.predict(rows)
-        found.append((*t.score(rows), out.metrics["test_loss"], out.predictions, out.label_ids, t.evaluate(rows)["eval_loss"]))
+        loss = t.evaluate(rows)["eval_loss"]
+        found.append((*t.score(rows), out.metrics["test_loss"], out.predictions, out.label_ids, loss))
     nats, n, loss, logits, labels, again = found[0]
     assert len(nats)==len(rows) and loss==again==pytest.approx((nats.sum()/n.sum()).item(), rel=1e-6)
     if task=="text-classification": assert labels.tolist()==rows["labels"][:] and logits.shape==(32, 3)
     for other in found[1:]:
-        assert torch.allclose(other[0], nats, rtol=1e-5) and torch.equal(other[1], n) and other[2]==pytest.approx(loss, rel=1e-5)
+        assert torch.allclose(other[0], nats, rtol=1e-5) and torch.equal(other[1], n)
+        assert other[2]==pytest.approx(loss, rel=1e-5)
         if logits is not None: assert abs(other[3]-logits).max()<1e-5 and (other[4]==labels).all()
 
 def test_evaluation_after_training_is_in_fp32(tok, tasks, tmp_path):
@@ -119,8 +124,8 @@ def test_trapezoid(decay):
     assert shape[0]==shape[-1]==0 and .5<=max(shape)<=1
     assert shape[:top+1]==sorted(shape[:top+1]) and shape[top:]==sorted(shape[top:], reverse=True)
 
-BUDGETS = [dict(), dict(steps=1, epochs=1), dict(steps=1, minutes=1), dict(steps=0), dict(epochs=0), dict(minutes=0), dict(steps=-1),
-           dict(epochs=float("nan"))]
+BUDGETS = [dict(), dict(steps=1, epochs=1), dict(steps=1, minutes=1), dict(steps=0), dict(epochs=0), dict(minutes=0),
+           dict(steps=-1), dict(epochs=float("nan"))]
 
 @pytest.mark.parametrize("budget", BUDGETS, ids=str)
 def test_wrong_budget(tmp_path, budget):
