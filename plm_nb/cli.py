@@ -93,9 +93,10 @@ def pretrain(*,
     from plm_nb.pretrain import pretrain
     _known("objective", objective, "mlm"); _known("arch", arch, "bert")
     if steps is epochs is minutes is None: epochs = 1
-    if resume and (Path(out)/"MANIFEST.json").is_file(): _say(f"{out}: the run is finished, nothing to resume")
+    finished = resume and (Path(out)/"MANIFEST.json").is_file()
     run = pretrain(corpus, tokenizer, out, size, block_size, steps, epochs, minutes, batch_size, learning_rate,
                    save_steps=save_steps, resume=resume, text=text, holdout=holdout, seed=seed).record
+    if finished: _say(f"{out}: the run is finished, nothing to resume")
     done, held = run["training"], run["results"]["validation"]
     train = dict(loss=done["loss_last"], **{k: done[k] for k in ("tokens", "seconds", "steps", "loss_first")})
     return dict(train=train, heldout=dict(nats_per_token=held["loss"], tokens=held["tokens"]), out=out)
@@ -112,7 +113,9 @@ def _task(data, train, validation, test, *columns):
 
 def _folders(out, seed, seeds):
     "A folder for each of the seeds, in `out`; one seed gets `out` itself."
+    from plm_nb.data import InputError
     from plm_nb.runs import check_free
+    if seeds<1: raise InputError(f"--seeds {seeds}: give a number of more than 0")
     check_free(out)
     return {s: out if seeds==1 else f"{out}/seed-{s}" for s in range(seed, seed+seeds)}
 
@@ -155,6 +158,13 @@ def finetune(*,
     return _side_by_side(out, runs)
 
 # %% ../nbs/90_cli.ipynb #cell-16
+def _typed(file):
+    "The lines of standard input."
+    from plm_nb.data import InputError
+    try: return sys.stdin.buffer.read().decode().split("\n")
+    except UnicodeDecodeError as e:
+        raise InputError(f"{file}: byte {e.start} of the input is not utf-8; convert it") from None
+
 def evaluate(*,
     model:str, # Folder of a classifier
     data:str=None, # docs-package, a table, or a hub name …
@@ -169,12 +179,14 @@ def evaluate(*,
     split:str="validation", # validation or test; a look at test is counted
     max_length:int=128, # Tokens at which a text is cut
     out:str=None, # New folder for the scores, with a line for each row
-    seed:int=0, # Of the interval
+    seed:int=0, # Unused: nothing is drawn but the interval, and always alike
 ):
     "Score a saved classifier on labelled rows."
     from plm_nb.finetune import evaluate
+    _known("task", task, "text-classification")
+    if out: _folders(out, seed, 1)
     rows = _task(data, train, validation, test, text, label, text2, encoding)
-    return {split: evaluate(model, rows, split, max_length)}
+    return {split: evaluate(model, rows, split, max_length, out)}
 
 # %% ../nbs/90_cli.ipynb #cell-17
 def predict(
@@ -185,12 +197,15 @@ def predict(
     seed:int=0, # Unused: nothing is drawn
 ):
     "Classify each line of a file; print one JSON object a line."
-    from plm_nb.data import read_text
+    from plm_nb.data import InputError, read_text
     from plm_nb.finetune import predict
     from plm_nb.tokenizer import load_tokenizer
     from plm_nb.transformer import load
+    lines = _typed(file) if file=="-" else read_text(file).split("\n")
+    lines = [l.removesuffix("\r") for l in (lines if lines[-1] else lines[:-1])]
+    if out and not Path(out).parent.is_dir() or Path(out or "").is_dir() and out:
+        raise InputError(f"--out {out}: give the name of a file in a folder that exists")
     net, words = load(model, "text-classification"), load_tokenizer(model)
-    lines = (sys.stdin.read() if file=="-" else read_text(file)).splitlines()
     names = [net.config.id2label[i] for i in range(net.config.num_labels)]
     chances = predict(net, words, lines, max_length=max_length)
     return [dict(text=t, label=names[c.argmax()], probability=round(float(c.max()), 6),

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DOCS', 'InputError', 'prose', 'normalize', 'sha256', 'part_of', 'read_package', 'drop_copies', 'cache_folder',
-           'read_text', 'read_table', 'column', 'hold_out', 'load_hub', 'load_corpus', 'overlap']
+           'read_text', 'read_table', 'column', 'hold_out', 'hub_answers', 'load_hub', 'load_corpus', 'overlap']
 
 # %% ../nbs/00_data.ipynb #cell-4
 import ast, csv, io, json, os, platform, re, sysconfig, tempfile, warnings
@@ -12,9 +12,11 @@ from hashlib import sha256 as _sha256
 from importlib import metadata, util
 from inspect import cleandoc, getsource
 from pathlib import Path
+import datasets
 import pandas as pd
 from datasets import Dataset, DatasetDict, load_dataset
 from charset_normalizer import from_bytes
+from huggingface_hub import constants, get_session
 
 # %% ../nbs/00_data.ipynb #cell-7
 class InputError(ValueError):
@@ -191,7 +193,10 @@ def read_table(
     "The rows of `path` as they stand: nothing is parsed, guessed, or turned into a missing value."
     path = Path(path)
     if not path.is_file(): raise InputError(f"{path}: no such file; give the path of an existing table")
-    if path.suffix==".parquet": return pd.read_parquet(path)
+    if path.suffix==".parquet":
+        try: return pd.read_parquet(path)
+        except (OSError, ValueError):
+            raise InputError(f"{path}: this is no parquet file, or it is damaged; write it again") from None
     if path.suffix in (".jsonl", ".json"): return _json_rows(path, encoding)
     lines = _cells(path, read_text(path, encoding))
     width = len(lines[0][1])
@@ -200,6 +205,9 @@ def read_table(
             raise InputError(f"{path}: line {number} has {len(cells)} columns, the first has {width}; "
                              "give every line the same columns")
     rows = [cells for _,cells in lines]
+    if header and len(set(rows[0]))<width:
+        twice = max(rows[0], key=rows[0].count)
+        raise InputError(f"{path}: two columns are called {twice!r}; give every column a name of its own")
     return pd.DataFrame(rows[1:], columns=rows[0], dtype=str) if header else pd.DataFrame(rows, dtype=str)
 
 # %% ../nbs/00_data.ipynb #cell-41
@@ -267,13 +275,21 @@ def hold_out(
     return _parts(dict(train=train, validation=rest))
 
 # %% ../nbs/00_data.ipynb #cell-49
+def hub_answers() -> bool:
+    "Can the hub be reached within five seconds?"
+    try: return get_session().head(constants.ENDPOINT, timeout=5).status_code<500
+    except Exception: return False
+
 def load_hub(source, **kwargs):
     "The data set `source` of the hub, or one line that says what can be had without it."
+    there = hub_answers()
+    was, datasets.config.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE, not there # else it retries for long
     try: return load_dataset(source, **kwargs)
     except Exception as e:
-        why = str(e).strip().split("\n")[0][:120]
-        raise InputError(f"{source}: no such file or folder, and the hub did not give it ({type(e).__name__}: {why}); "
+        why = f"did not give it ({type(e).__name__})" if there else "cannot be reached"
+        raise InputError(f"{source}: no such file or folder, and the hub {why}; "
                          "give a path, or the embedded docs, docs-all (corpora), docs-package (task)") from None
+    finally: datasets.config.HF_HUB_OFFLINE = was
 
 # %% ../nbs/00_data.ipynb #cell-50
 def load_corpus(

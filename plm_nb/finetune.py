@@ -7,6 +7,7 @@ __all__ = ['encode_rows', 'padded', 'mean_pooling', 'classifier', 'fit', 'predic
            'plot_curve', 'finetune', 'evaluate']
 
 # %% ../nbs/40_finetune.ipynb #cell-4
+import tempfile
 from pathlib import Path
 import numpy as np
 import pandas as pd
@@ -23,7 +24,7 @@ from torch import nn
 from transformers import AutoConfig, BertPreTrainedModel
 from transformers.models.bert.modeling_bert import BertLayer
 from .data import InputError
-from .metrics import bootstrap, confusion, f1, matthews, plot_confusion, scores
+from .metrics import bootstrap, confusion, f1, matthews, plot_confusion
 from .runs import Run, check_free, fingerprint
 from .tasks import few, load_task
 from .tokenizer import load_tokenizer, tokenizer_hash, train_tokenizer
@@ -37,6 +38,7 @@ def encode_rows(
     max_length:int=128, # Tokens at which a row is cut
 ) -> tuple[Dataset,int]: # `input_ids`, `attention_mask`, for pairs `token_type_ids`, maybe `labels`; how many were cut
     "The ids of `rows`, and the number of rows that were too long."
+    if max_length<3: raise InputError(f"max_length {max_length}: a row needs at least 3 tokens, [CLS] and [SEP] too")
     pair = "text2" in rows.column_names
     ids = tokenizer(rows["text"][:], rows["text2"][:] if pair else None, truncation=True, max_length=max_length,
                     return_token_type_ids=pair)
@@ -112,6 +114,11 @@ def fit(
     return trainer
 
 # %% ../nbs/40_finetune.ipynb #cell-23
+def _check_length(model, max_length):
+    "Raise an `InputError` if `model` has no positions for so many tokens."
+    most = getattr(model.config, "max_position_embeddings", max_length)
+    if max_length>most: raise InputError(f"max_length {max_length}: the model reads at most {most} tokens")
+
 @torch.no_grad()
 def predict(
     model:nn.Module, # A classifier
@@ -123,6 +130,7 @@ def predict(
 ) -> np.ndarray: # Probabilities, `(n, classes)` float32, rows in the order of `texts`
     "How likely each class is for each of `texts`."
     model.eval()
+    _check_length(model, max_length)
     if not len(texts): raise InputError("no text to predict; give at least one")
     if bad := [i for i,t in enumerate(texts) if not isinstance(t, str)]:
         raise InputError(f"text {bad[0]} is {texts[bad[0]]!r}; every text must be a string")
@@ -177,7 +185,8 @@ def predict_proba(self:TextClassifier, X):
 @patch
 def predict(self:TextClassifier, X):
     "The likeliest of `classes_` for each of the texts `X`."
-    return self.classes_[self.predict_proba(X).argmax(1)]
+    chances = self.predict_proba(X)
+    return self.classes_[chances.argmax(1)]
 
 # %% ../nbs/40_finetune.ipynb #cell-30
 def tfidf() -> Pipeline: # Fit on texts and labels
@@ -294,6 +303,8 @@ def finetune(
     tokenizer = _tokenizer(tokenizer, model)
     train = task["train"] if labels_per_class is None else few(task["train"], labels_per_class, seed)
     net = classifier(model, tokenizer, task["train"].features["label"].names, size, seed)
+    _check_length(net, max_length)
+    arguments("unused", epochs=epochs, seed=seed, per_device_train_batch_size=batch_size) # or it raises
     rows, cut = encode_rows(train, tokenizer, max_length)
     asked = dict(task="text-classification", model=model, size=size if model is None else None, epochs=epochs,
                  learning_rate=learning_rate, batch_size=batch_size, labels_per_class=labels_per_class,
@@ -304,23 +315,34 @@ def finetune(
     return _finish(run, trainer, task, max_length)
 
 # %% ../nbs/40_finetune.ipynb #cell-45
+def _relabelled(rows, known, model):
+    "`rows` with their labels numbered as in `known`, name to id."
+    names = rows.features["label"].names
+    if odd := [n for n in names if n not in known]:
+        raise InputError(f"{model}: never learned the label {odd[0]!r}; its labels are {', '.join(map(str, known))}")
+    return rows.remove_columns("label").add_column("label", [known[names[l]] for l in rows["label"]])
+
+# %% ../nbs/40_finetune.ipynb #cell-46
 def evaluate(
     model:str|Path, # A folder with a classifier
     task:str|Path|dict|DatasetDict, # What `load_task` takes, or gives
     part:str="validation", # `validation` or `test`
     max_length:int=128, # Tokens at which a text is cut
+    out:str|Path=None, # New folder for a run with a line for each row; None: none is kept
     **columns, # `text`, `label`, `text2` for `load_task`
 ) -> dict: # Accuracy, precision, recall, F1 (macro, with its interval) and Matthews correlation
     "Score the classifier at `model` on a part of `task`."
+    if out: check_free(out)
     if not isinstance(task, DatasetDict): task = load_task(task, **columns)
     if part not in task: raise InputError(f"the task has no {part} part; its parts are {', '.join(task)}")
     net, tokenizer = load(model, "text-classification"), load_tokenizer(model)
-    names, known = task[part].features["label"].names, net.config.label2id
-    if odd := [n for n in names if n not in known]:
-        raise InputError(f"{model}: never learned the label {odd[0]!r}; its labels are {', '.join(map(str, known))}")
-    guess = predict(net, tokenizer, *_texts(task[part]), max_length).argmax(1)
-    labels = np.array([known[names[l]] for l in task[part]["label"]])
-    low, high = bootstrap("f1", labels, guess)
+    rows = _relabelled(task[part], net.config.label2id, model)
+    _check_length(net, max_length)
+    with tempfile.TemporaryDirectory() as scratch:
+        run = Run.start(out or Path(scratch)/"run", "evaluate", dict(model=model, part=part, max_length=max_length),
+                        data=dict(rows=len(rows), sha256=fingerprint(rows)), test_looks=int(part=="test"))
+        _picture(run, _score_part(run, part, rows, net, tokenizer, max_length))
+        run.finish()
     if part=="test" and (Path(model)/"run.json").is_file():
-        run = Run(model); run.record["test_looks"] = run.record.get("test_looks", 0)+1; run.finish()
-    return dict(**scores(labels, guess), f1_low=low, f1_high=high, matthews=matthews(labels, guess), n=len(labels))
+        seen = Run(model); seen.record["test_looks"] = seen.record.get("test_looks", 0)+1; seen.finish()
+    return run.record["results"][part]

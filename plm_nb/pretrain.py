@@ -15,7 +15,7 @@ from datasets import DatasetDict
 from sklearn.utils.extmath import randomized_svd
 from torch import nn
 from transformers.trainer_utils import get_last_checkpoint
-from .data import InputError, load_corpus
+from .data import InputError, load_corpus, sha256
 from .objectives import MaskedLM
 from .runs import Run, check_free, fingerprint
 from .tokenizer import load_tokenizer, pack, tokenizer_hash, train_tokenizer
@@ -104,8 +104,9 @@ def _prepared(corpus, tokenizer, block_size, text, holdout):
 
 def _finished(out, resume):
     "The run in `out` if it is done and may be resumed; refuse an `out` that is taken and may not."
-    if resume and (Path(out)/"MANIFEST.json").is_file(): return Run(out)
-    if not resume or not (Path(out)/"run.json").is_file(): check_free(out)
+    begun = resume and (Path(out)/"run.json").is_file() and Run(out).record["command"]=="pretrain"
+    if not begun: check_free(out)
+    elif (Path(out)/"MANIFEST.json").is_file(): return Run(out)
 
 def _started(size, tokenizer, blocks, block_size, start, seed):
     "A new body, its weights counted in `blocks` or random."
@@ -116,8 +117,14 @@ def _started(size, tokenizer, blocks, block_size, start, seed):
 
 def _opened(out, asked, args, facts):
     "The run to go on with in `out`, or a new one."
-    if (Path(out)/"run.json").is_file(): return Run(out)
-    return Run.start(out, "pretrain", asked, seed=args.seed, bf16=args.bf16, **facts)
+    facts = dict(seed=args.seed, bf16=args.bf16, **facts)
+    if not (Path(out)/"run.json").is_file(): return Run.start(out, "pretrain", asked, **facts)
+    run = Run(out)
+    for was,now in ((run.record["arguments"], asked), (run.record, facts)):
+        for k in now:
+            if was.get(k)!=now[k]: raise InputError(f"{out}: begun with {k} {was.get(k)}, not {now[k]}; "
+                                                    "resume with what it was begun with, or give another --out")
+    return run
 
 # %% ../nbs/32_pretrain.ipynb #cell-22
 def pretrain(
@@ -157,8 +164,10 @@ def _train(run, model, args, minutes, train, blocks, held, resume):
     tokenizer, checkpoints = train.tokenizer, Path(args.output_dir)
     trainer = Trainer(model=model, args=args, minutes=minutes, train_dataset=blocks, data_collator=train,
                       processing_class=tokenizer, callbacks=[Log(run.log)])
+    last = get_last_checkpoint(checkpoints) if resume and checkpoints.is_dir() else None
+    run.rewind(int(last.rpartition("-")[2]) if last else 0)
     start = time.monotonic()
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(checkpoints) if resume and checkpoints.is_dir() else None)
+    trainer.train(resume_from_checkpoint=last)
     seconds, steps = time.monotonic()-start, trainer.state.global_step
     losses = [l["loss"] for l in trainer.state.log_history if "loss" in l]
     trainer.data_collator = MaskedLM(tokenizer, train.p, seed=0)

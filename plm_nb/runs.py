@@ -36,6 +36,14 @@ def machine() -> dict: # Python, system, processor, cores, threads, accelerator 
                 versions=dict(plm_nb=__version__, **{p: metadata.version(p) for p in _packages}))
 
 # %% ../nbs/30_runs.ipynb #cell-13
+def _read_json(path):
+    "The object in the file at `path`; an `InputError` where there is none."
+    try: found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError: found = None # JSON and Unicode errors are value errors
+    if not isinstance(found, dict) or not found:
+        raise InputError(f"{path}: damaged, it holds no JSON object; restore the file")
+    return found
+
 def check_free(
     out:str|Path, # Folder that a run is going to write
 ):
@@ -43,7 +51,7 @@ def check_free(
     out = Path(out)
     if out.is_file(): raise InputError(f"{out}: this is a file; give the name of a folder to write")
     if (out/"run.json").is_file():
-        was = json.loads((out/"run.json").read_text())
+        was = _read_json(out/"run.json")
         raise InputError(f"{out}: the folder holds another run (plm {was.get('command')}, {was.get('status')}); "
                          "give another --out")
     if out.is_dir() and any(out.iterdir()):
@@ -71,7 +79,7 @@ class Run:
         self.path = Path(path)
         if not (self.path/"run.json").is_file():
             raise InputError(f"{path}: no run here (run.json is missing); give a folder that plm has written")
-        self.record = json.loads((self.path/"run.json").read_text(encoding="utf-8"))
+        self.record = _read_json(self.path/"run.json")
 
     @classmethod
     def start(cls,
@@ -98,6 +106,14 @@ def log(self:Run,
 ):
     "Add a line to `log.jsonl`."
     with open(self.path/"log.jsonl", "a", encoding="utf-8") as f: f.write(json.dumps(line)+"\n")
+
+@patch
+def rewind(self:Run,
+    step:int, # From where the run goes on
+):
+    "Drop the lines of `log.jsonl` after `step`: they will be written again."
+    kept = [line for line in _lines(self.path/"log.jsonl") if line["step"]<=step]
+    _write(self.path/"log.jsonl", "".join(json.dumps(line)+"\n" for line in kept))
 
 @patch(as_prop=True)
 def history(self:Run) -> pd.DataFrame: # A row per logged step
@@ -176,7 +192,7 @@ def card(
 def _files(path):
     "The files of a run that its manifest vouches for, by their names."
     return sorted(p.relative_to(path).as_posix() for p in path.rglob("*")
-                  if p.is_file() and p.name!="MANIFEST.json" and p.relative_to(path).parts[0]!="checkpoints")
+                  if p.is_file() and p!=path/"MANIFEST.json" and p.relative_to(path).parts[0]!="checkpoints")
 
 @patch
 def finish(self:Run,
@@ -195,6 +211,21 @@ def finish(self:Run,
     _write(self.path/"MANIFEST.json", json.dumps({f: sha256(self.path/f) for f in _files(self.path)}, indent=1)+"\n")
 
 # %% ../nbs/30_runs.ipynb #cell-32
+def _scores_again(run):
+    "For each part with scored rows: `ok`, or how the scores of the rows differ from the record."
+    try: rows = _lines(run.path/"scores.jsonl")
+    except ValueError: return {"all": "scores.jsonl cannot be read"}
+    by_rows, found = run.record.get("command")!="tokenizer", {} # a tokenizer's figures have no rows
+    parts = run.record["results"] if by_rows else {}
+    for part in dict.fromkeys([*parts, *(r.get("part") for r in rows)]):
+        mine, was = [r for r in rows if r.get("part")==part], run.record["results"].get(part, {})
+        try: again = summary(mine) if mine else {"rows": 0.}
+        except (KeyError, TypeError, ZeroDivisionError): again = {"readable": 0.}
+        wrong = [f"{k} is {v:.6g}, the record says {was.get(k)}" for k,v in again.items()
+                 if not abs(v-was.get(k, float("inf"))) <= 1e-9*max(1, abs(v))]
+        found[part] = "; ".join(wrong) or "ok"
+    return found
+
 def verify(
     path:str|Path, # A run folder
 ) -> dict: # `ok`; `files`: name to `ok`, `changed`, `missing` or `added`; `scores`: part to `ok` or the difference
@@ -203,13 +234,8 @@ def verify(
     if not (run.path/"MANIFEST.json").is_file():
         raise InputError(f"{path}: the run is not finished (MANIFEST.json is missing); "
                          "let it finish, or start it again elsewhere")
-    said, there = json.loads((run.path/"MANIFEST.json").read_text()), _files(run.path)
+    said, there = _read_json(run.path/"MANIFEST.json"), _files(run.path)
     files = {f: "missing" if f not in there else "added" if f not in said
              else "ok" if sha256(run.path/f)==said[f] else "changed" for f in sorted({*said, *there})}
-    rows, found = _lines(run.path/"scores.jsonl"), {}
-    for part in dict.fromkeys(r["part"] for r in rows):
-        again, was = summary([r for r in rows if r["part"]==part]), run.record["results"].get(part, {})
-        wrong = [f"{k} is {v:.6g}, the record says {was.get(k)}" for k,v in again.items()
-                 if abs(v-was.get(k, float("inf"))) > 1e-9*max(1, abs(v))]
-        found[part] = "; ".join(wrong) or "ok"
+    found = _scores_again(run) if files.get("scores.jsonl", "ok")!="missing" else {"all": "scores.jsonl is missing"}
     return dict(ok=set(files.values())<={"ok"} and set(found.values())<={"ok"}, files=files, scores=found)

@@ -9,7 +9,7 @@ __all__ = ['anonymous', 'docs_package', 'few', 'load_task']
 import random, re
 from pathlib import Path
 import pandas as pd
-from datasets import ClassLabel, Dataset, DatasetDict, Value
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 from .data import InputError, DOCS, column, load_corpus, load_hub, normalize, part_of, read_table
 
 # %% ../nbs/01_tasks.ipynb #cell-7
@@ -27,8 +27,9 @@ def _labelled(parts, names=None):
     "Tables with columns `text`, perhaps `text2`, and `label` (str) as a `DatasetDict` whose labels are classes."
     names = names or _sorted_names(set(parts["train"].label))
     def rows(table):
-        ds = Dataset.from_pandas(table.astype(str), preserve_index=False)
-        return ds.cast_column("label", ClassLabel(names=names))
+        texts = {c: table[c].astype(str).tolist() for c in table if c!="label"}
+        features = Features({**dict.fromkeys(texts, Value("string")), "label": ClassLabel(names=names)})
+        return Dataset.from_dict({**texts, "label": table.label.map(names.index).tolist()}, features=features)
     return DatasetDict({part: rows(table) for part,table in parts.items()})
 
 def _sorted_names(labels):
@@ -51,6 +52,7 @@ def few(
     seed:int=0, # Same seed, same rows
 ) -> Dataset: # `n` rows of every class, shuffled
     "Draw `n` rows of each class of `rows`."
+    if n<1: raise InputError(f"{n} labels per class asked for; ask for at least 1")
     rng, by_label = random.Random(seed), {}
     for i,l in enumerate(rows["label"]): by_label.setdefault(l, []).append(i)
     names = rows.features["label"].names
@@ -82,17 +84,17 @@ def _split(rows):
     return {p: rows[part==p] for p in ("train", "validation", "test")}
 
 def _checked(parts, source):
-    "`parts` as a task, or an `InputError`: one class only, a part without rows, a label that training never shows."
+    "`parts`, each read from its `source`, as a task; no part may be empty, no class alone, no label new to training."
     for part,rows in parts.items():
         if not len(rows):
-            raise InputError(f"{source}: no row falls into the {part} part; give more rows, or one file per part")
+            raise InputError(f"{source[part]}: no row falls into the {part} part; give more rows, or one file per part")
     names = set(parts["train"].label)
     if len(names)<2:
-        raise InputError(f"{source}: every label is {names.pop()!r}; a classifier needs at least two classes")
+        raise InputError(f"{source['train']}: every label is {names.pop()!r}; a classifier needs at least two classes")
     for part,rows in parts.items():
         if (odd := ~rows.label.isin(names)).any():
             i = odd.to_numpy().argmax()
-            raise InputError(f"{source}: row {i+1} of {part} has the label {rows.label.iloc[i]!r}, "
+            raise InputError(f"{source[part]}: row {i+1} of {part} has the label {rows.label.iloc[i]!r}, "
                              f"which training never shows; its labels are {', '.join(_sorted_names(names)[:20])}")
     return _labelled(parts)
 
@@ -107,9 +109,10 @@ def load_task(
     "A labelled task; every row stays as it is in `source`."
     if source=="docs-package": return docs_package()
     if isinstance(source, dict):
-        return _checked({p: _rows(f, text, label, text2, encoding) for p,f in source.items()}, source["train"])
+        return _checked({p: _rows(f, text, label, text2, encoding) for p,f in source.items()}, source)
     if Path(source).exists() or Path(source).suffix:
-        return _checked(_split(_rows(source, text, label, text2, encoding)), source)
+        parts = _split(_rows(source, text, label, text2, encoding))
+        return _checked(parts, dict.fromkeys(parts, source))
     picks, parts = {k: v for k,v in dict(text=text, text2=text2, label=label).items() if v is not None}, {}
     for part,ds in load_hub(str(source)).items():
         table = ds.to_pandas()
@@ -117,4 +120,4 @@ def load_task(
             if (table[label]<0).any(): continue # the hub hides the answers of this part
             table[label] = table[label].map(f.names.__getitem__)
         parts[part] = pd.DataFrame({k: column(table, v, source) for k,v in picks.items()})
-    return _checked(parts, source)
+    return _checked(parts, dict.fromkeys(parts, source))

@@ -16,10 +16,9 @@ import numpy as np
 import sentencepiece as spm
 from datasets import Dataset, Features, List, Value
 from fastcore.basics import chunked
-from huggingface_hub import constants, get_session
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
-from .data import InputError, sha256
+from .data import InputError, hub_answers, sha256
 
 # %% ../nbs/02_tokenizer.ipynb #cell-22
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] # Their ids are 0 to 4 in every kind
@@ -194,11 +193,6 @@ def encode(
 # %% ../nbs/02_tokenizer.ipynb #cell-77
 _PLAIN = "The dog saw 3 cats. 狗看见了三只猫。Собака видела кошек."
 
-def _hub_answers():
-    "Whether the hub can be reached within five seconds."
-    try: return get_session().head(constants.ENDPOINT, timeout=5).status_code<500
-    except Exception: return False
-
 def load_tokenizer(
     path:str|Path, # A folder with a saved tokenizer (any model's or run's folder has one), or a hub name
 ) -> PreTrainedTokenizerFast: # Takes special strings in a text as text
@@ -208,7 +202,7 @@ def load_tokenizer(
     if not Path(path).exists():
         if not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", path):
             raise InputError(f"no tokenizer folder {path}; {wanted}")
-        offline = not _hub_answers()
+        offline = not hub_answers()
     try: tok = AutoTokenizer.from_pretrained(
         path, local_files_only=offline, trust_remote_code=False, split_special_tokens=True)
     except Exception as e:

@@ -8,7 +8,7 @@ __all__ = ['answers', 'Trainer', 'trapezoid', 'Budget', 'has_bf16', 'arguments',
 # %% ../nbs/31_train.ipynb #cell-4
 import os, sys, time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 import torch
 import transformers
 from fastcore.basics import patch
@@ -52,6 +52,8 @@ class Trainer(transformers.Trainer):
         decay:float=0.5, # Share of the budget in which the learning rate falls, 0 to 1
         **kwargs):
         super().__init__(*args, **kwargs)
+        if self.args.save_strategy=="no": # HF makes the folder all the same
+            with suppress(OSError): os.rmdir(self.args.output_dir)
         self.minutes, self.decay, self.model_accepts_loss_kwargs = minutes, decay, True
         for callback in (transformers.ProgressCallback, transformers.PrinterCallback): self.remove_callback(callback)
         self.add_callback(Budget(self))
@@ -134,9 +136,13 @@ def arguments(
     **settings, # Any other `TrainingArguments`
 ) -> TrainingArguments:
     "The settings of a run, with this project's defaults."
-    if sum(b is not None for b in (steps, epochs, minutes))!=1:
-        raise InputError(f"steps={steps}, epochs={epochs}, minutes={minutes}: give one budget, and only one")
-    if not (steps or epochs or minutes)>0: raise InputError("the budget must be more than 0")
+    budget = {k: v for k,v in dict(steps=steps, epochs=epochs, minutes=minutes).items() if v is not None}
+    if len(budget)!=1: raise InputError(f"{budget}: give one budget, in steps, epochs or minutes, and only one")
+    batch_size, seed = settings.get("per_device_train_batch_size", 1), settings.get("seed", 0)
+    for name,value in dict(**budget, save_steps=save_steps, batch_size=batch_size).items():
+        if value is not None and not value>0:
+            raise InputError(f"{name} {value}: {'the budget' if name in budget else 'this'} must be more than 0")
+    if not 0<=seed<2**32: raise InputError(f"seed {seed}: give a number from 0 to {2**32-1}")
     defaults = dict(
         max_steps=steps or (10**9 if minutes else -1), num_train_epochs=epochs or 1,
         per_device_train_batch_size=16, per_device_eval_batch_size=64, remove_unused_columns=False,
@@ -180,6 +186,7 @@ def evaluation_loop(self:Trainer, dataloader, description, prediction_loss_only=
     for batch in self._scored(dataloader):
         nats, n, rows = nats+batch[0].sum().item(), n+int(batch[1].sum()), rows+len(batch[0])
         if len(batch)>2 and not prediction_loss_only: logits.append(batch[2].cpu()); labels.append(batch[3].cpu())
+    if not n: raise InputError("nothing to evaluate: every label is -100; look at the collator and at the labels")
     found = {f"{metric_key_prefix}_loss": nats/n, f"{metric_key_prefix}_tokens": n}
     logits, labels = (torch.cat(x).numpy() if x else None for x in (logits, labels))
     if self.compute_metrics and logits is not None:

@@ -233,7 +233,7 @@ BAD = [ # command line, where a later option overrides an earlier one; what the 
     ("finetune --model {mlm} --train {d}/train.csv --validation {d}/none.csv", "none.csv", "existing"),
     (FINETUNE+"--task summarization", "summarization", "text-classification"),
     (FINETUNE+"--model {d}/none", "none", "give"),
-    (FINETUNE+"--model {d}/folder", "folder", "config.json"),
+    (FINETUNE+"--model {d}/folder", "folder", "give a folder"),
     (FINETUNE+"--model owner/name", "owner/name", "folder"),
     (FINETUNE+"--model {mlm} --tokenizer {big}", "mlm", "tokenizer"),
     (SCRATCH+"--tokenizer {d}/none", "none", "give"),
