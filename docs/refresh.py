@@ -58,10 +58,11 @@ def report(fn, i, source, error):
 
 def refresh(fn, flags):
     "Run `save` on `fn` in a fresh process; True if it went well"
-    start = time.time()
+    start, env = time.time(), {**os.environ, **ENV}
+    if flags: env['OMP_NUM_THREADS'] = str(os.cpu_count()) # flagged cells are the long ones
     with tempfile.TemporaryDirectory() as cwd:
-        r = subprocess.run([sys.executable, Path(__file__).resolve(), '--in-process', fn.resolve()], cwd=cwd, text=True,
-                           env={**os.environ, **ENV}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        r = subprocess.run([sys.executable, Path(__file__).resolve(), '--in-process', fn.resolve(), *flags], cwd=cwd,
+                           env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if r.returncode: print(r.stdout or f'{where(fn)}: ended with code {r.returncode}', flush=True)
     else: print(f'{where(fn)}: {time.time()-start:.0f} s', flush=True)
     return r.returncode==0
