@@ -57,6 +57,7 @@ def check_free(
     if out.is_dir() and any(out.iterdir()):
         raise InputError(f"{out}: the folder is not empty; give an --out that is new or empty")
 
+# %% ../nbs/30_runs.ipynb #cell-14
 def _write(path, text):
     "Write `text` to `path` under another name, then rename: readers see all of it or none."
     tmp = path.with_name(path.name+".tmp")
@@ -70,7 +71,7 @@ def _portable(x):
     if isinstance(x, Path) or isinstance(x, str) and (os.path.isabs(x) or x.startswith("~")): return Path(x).name
     return x
 
-# %% ../nbs/30_runs.ipynb #cell-14
+# %% ../nbs/30_runs.ipynb #cell-15
 class Run:
     "A folder that says what happened in it."
     def __init__(self,
@@ -95,7 +96,7 @@ class Run:
         _write(Path(out)/"run.json", json.dumps(_portable(record), indent=1, ensure_ascii=False)+"\n")
         return cls(out)
 
-# %% ../nbs/30_runs.ipynb #cell-17
+# %% ../nbs/30_runs.ipynb #cell-18
 def _lines(path):
     "The objects of a file with one JSON object a line; none if there is no file."
     return [json.loads(l) for l in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
@@ -120,7 +121,7 @@ def history(self:Run) -> pd.DataFrame: # A row per logged step
     "What `log.jsonl` holds."
     return pd.DataFrame(_lines(self.path/"log.jsonl"))
 
-# %% ../nbs/30_runs.ipynb #cell-20
+# %% ../nbs/30_runs.ipynb #cell-21
 def summary(
     rows:list[dict], # Lines of `scores.jsonl` of one part: `nats` and `tokens`, or `label` and `prediction`
 ) -> dict: # `loss` in nats per asked token and `tokens`; or accuracy, precision, recall and f1 (macro), 0 to 1
@@ -143,7 +144,7 @@ def score(self:Run,
     self.record["results"][part] = dict(**summary(rows), **more)
     return self.record["results"][part]
 
-# %% ../nbs/30_runs.ipynb #cell-23
+# %% ../nbs/30_runs.ipynb #cell-24
 def plot_loss(
     history:pd.DataFrame, # With `step`, `loss`, perhaps `heldout`
     levels:dict=None, # Horizontal lines: name to nats
@@ -164,7 +165,7 @@ def plot_loss(
     ax.legend()
     return fig
 
-# %% ../nbs/30_runs.ipynb #cell-26
+# %% ../nbs/30_runs.ipynb #cell-27
 def _table(rows):
     "A Markdown table of `(name, value)` pairs, escaped."
     cell = lambda v: escape(f"{v:.4g}" if isinstance(v, float) else str(v)).replace("|", "\\|").replace("\n", " ")
@@ -188,7 +189,7 @@ def card(
             "## Machine", _table([*((k, v) for k,v in record["machine"].items() if k!="versions"), *versions.items()])]
     return head + "\n\n".join(body) + "\n"
 
-# %% ../nbs/30_runs.ipynb #cell-29
+# %% ../nbs/30_runs.ipynb #cell-30
 def _files(path):
     "The files of a run that its manifest vouches for, by their names."
     return sorted(p.relative_to(path).as_posix() for p in path.rglob("*")
@@ -210,7 +211,7 @@ def finish(self:Run,
     _write(self.path/"run.json", json.dumps(_portable(self.record), indent=1, ensure_ascii=False)+"\n")
     _write(self.path/"MANIFEST.json", json.dumps({f: sha256(self.path/f) for f in _files(self.path)}, indent=1)+"\n")
 
-# %% ../nbs/30_runs.ipynb #cell-32
+# %% ../nbs/30_runs.ipynb #cell-33
 def _scores_again(run):
     "For each part with scored rows: `ok`, or how the scores of the rows differ from the record."
     try: rows = _lines(run.path/"scores.jsonl")

@@ -40,7 +40,7 @@ def found(*args, **kwargs):
     assert out.count("\n")==1
     return json.loads(out)
 
-def content(folder): return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+def content(folder): return {p.relative_to(folder).as_posix(): sha256(p) for p in folder.rglob("*") if p.is_file()}
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory):
