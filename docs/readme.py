@@ -1,4 +1,4 @@
-"Write README.md from `nbs/index.ipynb`; with `--check`, only say whether they differ (exit 1)."
+"Write README.md and its pictures from `nbs/index.ipynb`; with `--check`, only say whether they differ (exit 1)."
 import json, re, sys
 from pathlib import Path
 
@@ -8,27 +8,41 @@ def links(text):
     "`text` with its links to notebooks leading to the files in the repository"
     return re.sub(r'\]\((?!\w+:)([\w/-]+\.ipynb)(?=[#)])', r'](nbs/\1', text)
 
-def shown(output):
-    "What a page of text shows of an `output`: its markdown, or its text in a fence"
+def shown(output, words, picture):
+    "What a page of text shows of an `output`: a picture, which `words` describe, its markdown, or its text in a fence"
     data = output.get('data', {})
+    if 'image/svg+xml' in data: return picture(words, ''.join(data['image/svg+xml']))
+    if 'image/png' in data: return f'*{words}*'
     if 'text/markdown' in data: return ''.join(data['text/markdown']).strip()
     text = ''.join(output.get('text') or data.get('text/plain', '')).rstrip()
     return f'```text\n{text}\n```' if text else ''
 
-def readme(nb):
-    "The notebook `nb` as one page of markdown"
+def page(nb, picture=lambda words, svg: f'*{words}*'):
+    "The notebook `nb` as one page of markdown; `picture` says how one is shown"
     parts = []
     for c in nb['cells']:
         source = ''.join(c['source'])
-        if c['cell_type']=='markdown': parts.append(links(source).strip())
-        elif c['cell_type']=='code' and not re.search(r'^#\|\s*hide\b', source, flags=re.M):
-            code = re.sub(r'^#\|.*\n?', '', source, flags=re.M).strip()
-            parts += [f'```python\n{code}\n```' if code else '', *map(shown, c['outputs'])]
+        if c['cell_type']=='markdown': parts.append(source.strip())
+        elif c['cell_type']=='code' and not re.search(r'^#\|\s*(hide|default_exp)\b', source, flags=re.M):
+            words = re.search(r'^#\| fig-alt: (.*)', source, flags=re.M)
+            code = '' if '#| echo: false' in source else re.sub(r'^#\|.*\n?', '', source, flags=re.M).strip()
+            shows = [shown(o, words and words[1], picture) for o in c['outputs']]
+            parts += [f'```python\n{code}\n```' if code else '', *shows]
     return '\n\n'.join(filter(None, parts)) + '\n'
 
+def readme():
+    "The text of each file that is made from the index, by its path"
+    files = {}
+    def picture(words, svg):
+        name = f'docs/index-{len(files)}.svg'
+        files[name] = svg
+        return f'![{words}]({name})'
+    files['README.md'] = links(page(json.loads((ROOT/'nbs/index.ipynb').read_text(encoding='utf-8')), picture))
+    return files
+
 if __name__=='__main__':
-    file = ROOT/'README.md'
-    page = readme(json.loads((ROOT/'nbs/index.ipynb').read_text(encoding='utf-8')))
-    if '--check' not in sys.argv[1:]: file.write_text(page, encoding='utf-8')
-    elif file.read_text(encoding='utf-8')!=page:
-        sys.exit('README.md differs from nbs/index.ipynb: run python docs/readme.py')
+    for name,text in readme().items():
+        file = ROOT/name
+        if '--check' not in sys.argv[1:]: file.write_text(text, encoding='utf-8')
+        elif not file.exists() or file.read_text(encoding='utf-8')!=text:
+            sys.exit(f'{name} differs from nbs/index.ipynb: run python docs/readme.py')

@@ -39,7 +39,7 @@ def save(fn, flags):
         return c.cell_type!='code' or off or skip & c.directives_.keys()
     for c in ran.cells: c['outputs'] = []
     shell = CaptureShell()
-    set_matplotlib_formats('png', metadata={'Software': None}) # the same bytes under any version of matplotlib
+    set_matplotlib_formats('svg', metadata={'Date': None, 'Creator': None}) # sharp at any size, the same bytes each time
     for c in ran.cells:
         if passed_over(c): continue
         shell.cell(c)

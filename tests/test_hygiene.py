@@ -20,7 +20,7 @@ class Cell:
         self.i, self.kind, self.source = i, c['cell_type'], ''.join(c['source'])
         self.outputs = c.get('outputs', [])
         lines = self.source.splitlines()
-        self.directives = {m[1]: m[2].strip() for l in lines if (m := re.match(r'#\|\s*(\w+):?(.*)', l))}
+        self.directives = {m[1]: m[2].strip() for l in lines if (m := re.match(r'#\|\s*([\w-]+):?(.*)', l))}
         self.lines = [l for l in lines if not l.startswith('#|')]
         self.installs = 'git+' in self.source
         self.exported = bool({'export','exports','exporti'} & self.directives.keys())
@@ -49,7 +49,9 @@ def saved(fn, room):
             if o.get('name')=='stderr': yield f'cell {c.i}: saved stderr'
             for rule,name in ((PATHS,'a path of one machine'), (TIMES,'a time of day or a progress bar')):
                 for m in filter(None, map(rule.search, texts(o))): yield f'cell {c.i}: {name} in the output: {m[0]!r}'
-            size = len(base64.b64decode(o.get('data', {}).get('image/png', '')))
+            data = o.get('data', {})
+            size = len(base64.b64decode(data.get('image/png', ''))) + len(''.join(data.get('image/svg+xml', '')))
+            if size and 'fig-alt' not in c.directives: yield f'cell {c.i}: a picture without `#| fig-alt:`, its words for those who do not see it'
             if size>60_000: yield f'cell {c.i}: a picture of {size//1000} kB: at most 60'
 
 def imports(tree): return [o for o in tree.body if isinstance(o, (ast.Import,ast.ImportFrom))]

@@ -81,7 +81,7 @@ def test_refresh_saves_what_cells_show(room):
     assert not refresh(fn).returncode
     first = fn.read_text()
     none, picture, two, flagged = [c['outputs'] for c in json.loads(first)['cells']]
-    assert not none and not flagged and 'image/png' in picture[0]['data']
+    assert not none and not flagged and 'image/svg+xml' in picture[0]['data']
     assert [o['data'] for o in two]==[{'text/plain': ['2']}]
     assert not refresh(fn).returncode and fn.read_text()==first, 'a second refresh changes the notebook'
 

@@ -1,0 +1,176 @@
+"""The notebooks under `nbs/` as the pages that Sphinx reads.
+
+A page is its notebook with hidden cells dropped, links resolved, and each exported name introduced by a reference made
+from its docments. Nothing is imported and nothing runs: names, parameters and comments are read from the source."""
+import ast, io, json, re, tokenize
+from configparser import ConfigParser
+from pathlib import Path
+from posixpath import relpath
+
+ROOT = Path(__file__).resolve().parents[1]
+ini = ConfigParser(delimiters=['='])
+ini.read(ROOT/'settings.ini', encoding='utf-8')
+settings = ini['DEFAULT']
+SITE = settings['doc_host'] + settings['doc_baseurl']
+FILES = f"{settings['git_url']}/blob/{settings['branch']}"
+COLAB = f"https://colab.research.google.com/github/{settings['user']}/{settings['repo']}/blob/{settings['branch']}"
+
+def slug(title):
+    "The anchor of a heading, as nbdev's links expect it."
+    return re.sub(r'\s+', '-', re.sub(r'[^\w\s.-]', '', title.strip().lower()))
+
+def directives(cell):
+    "The `#| key: value` lines of `cell` as a dict, and the rest of its source."
+    found, rest = {}, []
+    for line in ''.join(cell['source']).split('\n'):
+        if m := re.match(r'#\|\s*([\w-]+)\W*(.*)', line): found[m[1]] = m[2].strip()
+        else: rest.append(line)
+    return found, '\n'.join(rest).strip('\n')
+
+def comments(source):
+    "The comment on each line of `source`, by line number."
+    return {t.start[0]: t.string.lstrip('# ') for t in tokenize.generate_tokens(io.StringIO(source).readline)
+            if t.type==tokenize.COMMENT}
+
+def parameters(node, said):
+    "Name, annotation, default and meaning of what the function or class `node` takes, and of what it returns."
+    if isinstance(node, ast.ClassDef):
+        fields = [(f.target.id, f.annotation, f.value, f) for f in node.body if isinstance(f, ast.AnnAssign)]
+        init = [f for f in node.body if isinstance(f, ast.FunctionDef) and f.name=='__init__']
+        if init and not fields: return parameters(init[0], said)
+        rows, last, returns = fields, node.lineno, None
+    else:
+        a = node.args
+        plain, none = a.posonlyargs + a.args, object()
+        values = [none]*(len(plain)-len(a.defaults)) + a.defaults
+        rows = [*zip(plain, values), *([(a.vararg, none)] if a.vararg else []),
+                *zip(a.kwonlyargs, [d or none for d in a.kw_defaults]), *([(a.kwarg, none)] if a.kwarg else [])]
+        star = {id(a.vararg): '*', id(a.kwarg): '**'}
+        rows = [(star.get(id(p), '')+p.arg, p.annotation, None if d is none else d, p) for p,d in rows]
+        last, returns = max([node.lineno, *(r[3].end_lineno for r in rows)]), node.returns
+    def code(x): return ast.unparse(x) if x else ''
+    found = [(name, code(kind), code(value), said.get(where.lineno, '') if where.lineno>node.lineno else '')
+             for name,kind,value,where in rows if name not in ('self', 'cls')]
+    end = said.get(node.lineno) if last==node.lineno else None
+    meaning = end or next((said[i] for i in range(last+1, node.body[0].lineno) if i in said), '')
+    if isinstance(node, ast.FunctionDef) and (returns or meaning): found.append(('returns', code(returns), '', meaning))
+    return found
+
+def definitions(source):
+    "The public functions, classes and methods that `source` defines: qualified name and node."
+    for node in ast.parse(source).body:
+        if not isinstance(node, (ast.FunctionDef, ast.ClassDef)) or node.name.startswith('_'): continue
+        patch = any(ast.unparse(d).startswith('patch') for d in node.decorator_list)
+        yield (f'{ast.unparse(node.args.args[0].annotation)}.' if patch else '') + node.name, node
+        for f in node.body if isinstance(node, ast.ClassDef) else []:
+            if isinstance(f, ast.FunctionDef) and not f.name.startswith('_') and ast.get_docstring(f):
+                yield f'{node.name}.{f.name}', f
+
+def lines(module):
+    "The line of `plm_nb/MODULE.py` on which each public name is defined."
+    source = (ROOT/settings['lib_path']/f'{module}.py').read_text('utf-8')
+    return {name: node.lineno for name,node in definitions(source)}
+
+def reference(source, module, where):
+    "What a reader of the reference wants to know of the names that `source` defines."
+    said, parts = comments(source), []
+    for name,node in definitions(source):
+        link = f"{FILES}/{settings['lib_path']}/{module}.py#L{where[name]}"
+        parts.append(f'### `{name}`\n\n<a class="source" href="{link}">source</a>\n\n{ast.get_docstring(node) or ""}')
+        for arg,kind,value,meaning in parameters(node, said):
+            head = f'**{arg}**' if arg=='returns' else f'`{arg}`'
+            if kind: head += f' *{kind}*'.replace('|', r'\|')
+            if value: head += f' = `{value}`'
+            parts.append(f'{head}\n: {meaning or "&nbsp;"}')
+    return '\n\n'.join(parts)
+
+class Site:
+    "All pages, and what they must know of each other."
+    def __init__(self, nbs=ROOT/'nbs'):
+        self.nbs = nbs
+        files = [p for p in sorted(nbs.rglob('*.ipynb')) if not any(o[0] in '._' for o in p.relative_to(nbs).parts)]
+        self.notebooks = {p.relative_to(nbs).as_posix(): json.loads(p.read_text('utf-8')) for p in files}
+        self.names = {}                                     # where each public name is introduced
+        for file,nb in self.notebooks.items():
+            for found,source in (directives(c) for c in nb['cells'] if c['cell_type']=='code'):
+                for name,_ in definitions(source) if 'export' in found else []:
+                    self.names.setdefault(name, f'{self.page(file)}.ipynb#{slug(name)}')
+
+    def page(self, file):
+        "The name of the page of notebook `file`: without its number, so that renumbering breaks no link."
+        return re.sub(r'(^|/)\d+_', r'\1', file).removesuffix('.ipynb')
+
+    def title(self, file):
+        "The title of notebook `file`, and the line under it."
+        text = ''.join(next(c['source'] for c in self.notebooks[file]['cells'] if c['cell_type']=='markdown'))
+        return re.match(r'# (.+)', text)[1], re.search(r'^> (.+)', text, flags=re.M)[1]
+
+    def linked(self, text, file):
+        "The markdown `text` of notebook `file` with its links leading to pages and files, and its names to their reference."
+        here = Path(self.page(file)).parent.as_posix()
+        def target(m):
+            path, anchor = (Path(file).parent/m[1]).as_posix(), m[2] or ''
+            if path in self.notebooks: return f'](./{relpath(self.page(path), here)}.ipynb{anchor})'
+            found = (self.nbs/path).resolve()
+            if not found.exists(): raise SystemExit(f'nbs/{file}: links to {m[1]}, which does not exist')
+            return f']({FILES}/{found.relative_to(ROOT).as_posix()}{anchor})'
+        def name(m):
+            to = self.names.get(m[1])
+            return f'[`{m[1]}`](./{relpath(to, here)})' if to else m[0]
+        parts = re.split(r'(^```.*?^```[ ]*$|^#[^\n]*$|^\$\$.*?\$\$)', text, flags=re.M | re.S)
+        for i in range(0, len(parts), 2):
+            parts[i] = re.sub(r'\]\((?!\w+:|#)([^)#\s]+)(#[^)\s]*)?\)', target, parts[i])
+            parts[i] = re.sub(r'(?<![\[`])`([A-Za-z_][\w.]*)`(?![\]`])', name, parts[i])
+        return ''.join(parts)
+
+    def opening(self, text, file):
+        "The first cell of a page: title, lead, and the ways to take the notebook away."
+        head, lead, rest = re.match(r'(# .+\n+)> (.+)\n?([\s\S]*)', text).groups()
+        up = relpath('.', Path(self.page(file)).parent.as_posix())
+        take = (f'<p class="take"><a class="colab" href="{COLAB}/nbs/{file}">Open in Colab</a>'
+                f'<a class="download" href="{up}/nbs/{file}" download>Download</a></p>')
+        return f'{head}{{.lead}}\n{lead}\n\n{take}\n\n{self.linked(rest, file)}'
+
+    def toctree(self):
+        "The side bar: the road in the order of its numbers, the tutorials, and what else there is."
+        groups = {'The road': [f for f in self.notebooks if f[0].isdigit()],
+                  'Tutorials': [f for f in self.notebooks if f.startswith('tutorials/')]}
+        rest = {*self.notebooks} - {'index.ipynb', *sum(groups.values(), [])}
+        groups['To look up'] = sorted(rest)
+        trees = [f':hidden:\n:caption: {name}\n\n' + '\n'.join(map(self.page, files))
+                 for name,files in groups.items() if files]
+        return '\n\n'.join(f'```{{toctree}}\n{t}\n```' for t in trees)
+
+    def cells(self, file):
+        "The cells of the page of notebook `file`."
+        first, module = True, self.page(file)
+        where = lines(module) if (ROOT/settings['lib_path']/f'{module}.py').exists() else {}
+        for cell in self.notebooks[file]['cells']:
+            if cell['cell_type']=='markdown':
+                text = ''.join(cell['source'])
+                yield markdown(self.opening(text, file) if first else self.linked(text, file))
+                first = False
+                continue
+            found, source = directives(cell)
+            if found.keys() & {'hide', 'default_exp'} or not source: continue
+            tags, settled = sorted(found.keys() & {'slow', 'gpu', 'hub'}), {}
+            if 'export' in found:
+                kinds = {type(n) for n in ast.parse(source).body}
+                if kinds <= {ast.Import, ast.ImportFrom}: continue
+                if text := reference(source, module, where): yield markdown(self.linked(text, file))
+                if kinds & {ast.FunctionDef, ast.ClassDef}: tags.append('hide-input')
+            if found.get('echo')=='false': tags.append('remove-input')
+            if 'fig-alt' in found: settled['image'] = dict(alt=found['fig-alt'])
+            yield dict(cell_type='code', source=source, outputs=cell['outputs'], execution_count=None,
+                       metadata=dict(tags=tags, mystnb=settled))
+        if file=='index.ipynb': yield markdown(self.toctree())
+
+    def write(self, folder):
+        "Write each page as a notebook for MyST-NB under `folder`."
+        for file,nb in self.notebooks.items():
+            cells = [dict(c, id=f'c{i}') for i,c in enumerate(self.cells(file))]
+            path = folder/f'{self.page(file)}.ipynb'
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(dict(nb, cells=cells)), 'utf-8')
+
+def markdown(text): return dict(cell_type='markdown', metadata={}, source=text)

@@ -1,0 +1,108 @@
+"What a reader does with the site, done in Chromium."
+import json
+from pathlib import Path
+import pytest
+from conftest import ROOT, SCREENS, SITE
+
+PAGES = sorted(p.relative_to(SITE).as_posix() for p in SITE.rglob('*.html')
+               if not {'_static', '_sources'} & {*p.parts}) or ['index.html']
+NOTEBOOKS = sorted(p.relative_to(ROOT/'nbs').as_posix() for p in (ROOT/'nbs').rglob('*.ipynb') if '.ipynb_checkpoints' not in p.parts)
+ROOMS = [p for p in PAGES if p not in ('genindex.html', 'search.html')]
+
+@pytest.mark.parametrize('screen', SCREENS)
+@pytest.mark.parametrize('path', PAGES)
+def test_page_fits_and_is_whole(visit, path, screen):
+    page = visit(path, screen)
+    page.wait_for_timeout(100)
+    wide = page.evaluate("""() => [...document.querySelectorAll('article *')].filter(e => {
+        if (e.closest('.katex, [style*="overflow"], pre, table, .sd-tab-content')) return false;
+        return e.getBoundingClientRect().right > document.documentElement.clientWidth + 1 }).map(e => e.outerHTML.slice(0, 80))""")
+    assert not wide, 'these elements stick out to the right: ' + '\n'.join(wide)
+    assert page.evaluate('document.documentElement.scrollWidth <= document.documentElement.clientWidth'), 'the page overflows'
+
+@pytest.mark.parametrize('path', ROOMS)
+def test_every_picture_is_there_and_has_words(visit, path):
+    page = visit(path)
+    pictures = page.eval_on_selector_all('article img', 'es => es.map(e => [e.alt, e.naturalWidth, e.src])')
+    for alt,width,src in pictures: assert width and len(alt.split())>=5, (alt, width, src)
+
+def results(page):
+    "Titles and addresses of what the search page found."
+    page.wait_for_selector('#search-results li a')
+    page.wait_for_timeout(300)
+    return page.eval_on_selector_all('#search-results li > a', 'es => es.map(e => [e.textContent.trim(), e.getAttribute("href")])')
+
+@pytest.mark.parametrize('word, where', [('perplexity', 'metrics.html'), ('mask_tokens', 'objectives.html#mask_tokens'),
+                                         ('load_corpus', 'data.html'), ('词元', 'glossary.html'), ('交叉验证', 'glossary.html')])
+def test_search_finds(visit, word, where):
+    found = results(visit(f'search.html?q={word}'))
+    assert any(href.split('?')[0].startswith(where) for _,href in found[:4]), found[:8]
+
+def test_search_from_the_keyboard(visit):
+    page = visit('data.html')
+    page.keyboard.press('Control+k')
+    page.keyboard.type('perplexity')
+    page.keyboard.press('Enter')
+    page.wait_for_url('**/search.html?q=perplexity')
+    assert results(page)
+
+def test_search_says_when_nothing_is_there(visit):
+    page = visit('search.html?q=龘龘龘')
+    page.wait_for_function("document.querySelector('#search-results').innerText.includes('did not match')")
+
+def test_copy_button_copies(visit):
+    page = visit('metrics.html', permissions=['clipboard-read', 'clipboard-write'])
+    cell = page.locator('div.cell_input:visible').nth(2)
+    cell.hover()
+    cell.locator('button.copybtn').click()
+    copied = page.evaluate('navigator.clipboard.readText()')
+    assert copied.strip() and copied.strip()==cell.locator('pre').inner_text().strip()
+
+def test_theme_switch(visit):
+    page = visit('index.html')
+    def color(): return page.evaluate("getComputedStyle(document.body).backgroundColor")
+    seen = {color()}
+    for _ in range(3):
+        page.locator('button.theme-switch-button:visible').first.click()
+        page.wait_for_timeout(300)
+        seen.add(color())
+    assert len(seen)==2, seen
+
+@pytest.mark.parametrize('file', NOTEBOOKS)
+def test_colab_and_download_give_this_notebook(visit, file):
+    stem = file.removesuffix('.ipynb').rpartition('/')
+    page = visit(f"{stem[0]}{stem[1]}{stem[2].lstrip('0123456789').lstrip('_')}.html")
+    href = page.locator('a.colab').get_attribute('href')
+    assert href.startswith('https://colab.research.google.com/github/') and href.endswith(f'/nbs/{file}'), href
+    with page.expect_download() as download: page.locator('a.download').click()
+    assert json.loads(Path(download.value.path()).read_text('utf-8'))==json.loads((ROOT/'nbs'/file).read_text('utf-8'))
+
+def test_the_road_can_be_walked(visit):
+    page, seen = visit('index.html'), []
+    while page.locator('a.right-next').count():
+        seen.append(page.url.rpartition('/')[2])
+        page.locator('a.right-next').click()
+        page.wait_for_load_state('load')
+    assert len(seen)+1==len(NOTEBOOKS), seen
+    page.locator('a.left-prev').click()
+    page.wait_for_url(f'**/{seen[-1]}')
+
+def test_a_phone_opens_the_menu(visit):
+    page = visit('metrics.html', 'phone')
+    page.locator('button.primary-toggle').click()
+    link = page.locator('.bd-sidebar-primary a', has_text='Tokenizer')
+    link.wait_for(state='visible')
+    link.click()
+    page.wait_for_url('**/tokenizer.html')
+
+def test_a_source_link_names_a_line_that_defines_it(visit):
+    page = visit('objectives.html')
+    href = page.locator('section:has(> h3 > code:text-is("mask_tokens")) a.source').first.get_attribute('href')
+    file, line = href.rpartition('/plm_nb/')[2].split('#L')
+    assert 'def mask_tokens(' in (ROOT/'plm_nb'/file).read_text('utf-8').split('\n')[int(line)-1]
+
+@pytest.mark.parametrize('path, screen', [('index.html', 'desktop'), ('finetune.html', 'phone'), ('metrics.html', 'dark')])
+def test_leave_a_picture(visit, path, screen):
+    folder = ROOT/'_build/screenshots'
+    folder.mkdir(parents=True, exist_ok=True)
+    visit(path, screen).screenshot(path=folder/f"{path.removesuffix('.html')}-{screen}.png", full_page=True)
