@@ -1,7 +1,7 @@
 """Build the site: `python docs/build.py` turns `nbs/` into `_site/`, without a network once KaTeX lies in `_build`.
 
-Notebooks -> pages (`pages.py`) -> Sphinx (`conf.py`). A warning, a dead link or anchor, or a formula that does not parse
-ends the build with code 1."""
+Notebooks -> pages (`pages.py`) -> Sphinx (`conf.py`). A warning, a dead link or anchor, or a formula that does not
+parse ends the build with code 1."""
 import re, shutil, subprocess, sys, tempfile
 from pathlib import Path
 from sphinxcontrib.katex import katex_version
@@ -51,7 +51,6 @@ def extra(folder, site):
         (folder/twin).write_text(text, 'utf-8')
         index.append(f'- [{title}]({SITE}{twin}): {lead}')
     (folder/'llms.txt').write_text('\n\n'.join(index[:3]) + '\n\n' + '\n'.join(index[3:]) + '\n', 'utf-8')
-    (folder/'.nojekyll').touch()
 
 if __name__=='__main__':
     for folder in (OUT, *(BUILD/d for d in ('pages', 'extra', 'doctrees', 'html'))):
@@ -65,7 +64,8 @@ if __name__=='__main__':
     run(sys.executable, '-m', 'sphinx', '-W', '--keep-going', '-n', '-q', '-c', ROOT/'docs', '-d', BUILD/'doctrees',
         BUILD/'pages', BUILD/'html')
     shutil.move(BUILD/'html', OUT)
-    run('lychee', '--offline', '--include-fragments', '--no-progress', '--root-dir', OUT, '--exclude-path', OUT/'_static', OUT)
+    run('lychee', '--offline', '--include-fragments', '--no-progress', '--root-dir', OUT, '--exclude-path', OUT/'_static',
+        OUT)
     broken = [p.name for p in OUT.rglob('*.html') if re.search('katex-error|#cc0000', p.read_text('utf-8'))]
     if broken: sys.exit(f"a formula does not parse: {', '.join(broken)}")
     print(f'{OUT.relative_to(ROOT)}: {len(site.notebooks)} pages')

@@ -94,7 +94,7 @@ class Site:
         for file,nb in self.notebooks.items():
             for found,source in (directives(c) for c in nb['cells'] if c['cell_type']=='code'):
                 for name,_ in definitions(source) if 'export' in found else []:
-                    self.names.setdefault(name, f'{self.page(file)}.ipynb#{slug(name)}')
+                    self.names.setdefault(name, file)
 
     def page(self, file):
         "The name of the page of notebook `file`: without its number, so that renumbering breaks no link."
@@ -106,7 +106,7 @@ class Site:
         return re.match(r'# (.+)', text)[1], re.search(r'^> (.+)', text, flags=re.M)[1]
 
     def linked(self, text, file):
-        "The markdown `text` of notebook `file` with its links leading to pages and files, and its names to their reference."
+        "The markdown `text` of notebook `file`, its links leading to pages and files, its names to their reference."
         here = Path(self.page(file)).parent.as_posix()
         def target(m):
             path, anchor = (Path(file).parent/m[1]).as_posix(), m[2] or ''
@@ -116,7 +116,8 @@ class Site:
             return f']({FILES}/{found.relative_to(ROOT).as_posix()}{anchor})'
         def name(m):
             to = self.names.get(m[1])
-            return f'[`{m[1]}`](./{relpath(to, here)})' if to else m[0]
+            known = to and to<=file                         # a room speaks of lower rooms only, as it imports
+            return f'[`{m[1]}`](./{relpath(self.page(to), here)}.ipynb#{slug(m[1])})' if known else m[0]
         parts = re.split(r'(^```.*?^```[ ]*$|^#[^\n]*$|^\$\$.*?\$\$)', text, flags=re.M | re.S)
         for i in range(0, len(parts), 2):
             parts[i] = re.sub(r'\]\((?!\w+:|#)([^)#\s]+)(#[^)\s]*)?\)', target, parts[i])

@@ -1,8 +1,8 @@
 """Run the notebooks and save what their cells show: `python docs/refresh.py [NAME ...]` (no name: all of them).
 
 Each notebook runs in a process and an empty folder of its own, and runs what `nbdev_test` runs: cells marked
-`#| eval: false` or with one of `tst_flags` are passed over and keep their outputs, but `--nb-flags slow` runs those too. Warnings and progress bars
-are not saved. If a cell fails, its notebook stays as it was. A second run changes nothing."""
+`#| eval: false` or with one of `tst_flags` are passed over and keep their outputs, but `--nb-flags slow` runs those
+too. Warnings and progress bars are not saved. If a cell fails, its notebook stays as it was. A second run changes nothing."""
 import argparse, os, sys, subprocess, tempfile, time, traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -39,7 +39,7 @@ def save(fn, flags):
         return c.cell_type!='code' or off or skip & c.directives_.keys()
     for c in ran.cells: c['outputs'] = []
     shell = CaptureShell()
-    set_matplotlib_formats('svg', metadata={'Date': None, 'Creator': None}) # sharp at any size, the same bytes each time
+    set_matplotlib_formats('svg', metadata={'Date': None, 'Creator': None}) # sharp, the same bytes each time
     for c in ran.cells:
         if passed_over(c): continue
         shell.cell(c)

@@ -41,12 +41,12 @@ def riddles(
 # %% ../nbs/80_demo.ipynb #cell-10
 _page = Environment(autoescape=True).from_string("""<!doctype html><html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1"><title>plm demo</title><style>
-body{font:17px/1.6 Georgia,serif;color:#22303c;background:#fcfcfa;max-width:46rem;margin:auto;padding:2rem 1.2rem}
-h1{font-size:2rem;margin:0}h2{font-size:1.25rem;margin:2.4rem 0 .4rem;color:#2f5d8a}
+body{font:17px/1.6 Georgia,serif;color:{{ink}};background:#fcfcfa;max-width:46rem;margin:auto;padding:2rem 1.2rem}
+h1{font-size:2rem;margin:0}h2{font-size:1.25rem;margin:2.4rem 0 .4rem;color:{{accent}}}
 p.lead{font-size:1.15rem;color:#54616c}table{border-collapse:collapse;width:100%;font:15px/1.45 system-ui,sans-serif}
-div.wide{overflow-x:auto}td,th{padding:.35rem .6rem;border-bottom:1px solid #e3e6ea;text-align:left;vertical-align:top}
+div.wide{overflow-x:auto}td,th{padding:.35rem .6rem;border-bottom:1px solid {{rule}};text-align:left;vertical-align:top}
 th{color:#54616c;font-weight:600}td.n{text-align:right;font-variant-numeric:tabular-nums}img{max-width:100%;height:auto}
-b.ok{color:#3d7a67}span.bar{display:inline-block;height:.6em;background:#2f5d8a;margin-right:.4em}
+b.ok{color:#3d7a67}span.bar{display:inline-block;height:.6em;background:{{accent}};margin-right:.4em}
 footer{margin-top:3rem;color:#54616c;font-size:.9rem}
 </style></head><body><h1>From text to a model with a job</h1><p class="lead">{{lead}}</p>
 {% for part in parts %}<h2>{{part.title}}</h2><p>{{part.text}}</p>
@@ -68,7 +68,9 @@ def page(
     foot:str, # The last line
 ) -> str: # HTML, complete in itself
     "The report as one page."
-    return _page.render(parts=parts, lead=lead, foot=foot)
+    with plt.style.context("plm_nb.plm"): look = plt.rcParams.copy() # one palette for plots, report and site
+    return _page.render(parts=parts, lead=lead, foot=foot, ink=look["text.color"], rule=look["grid.color"],
+                        accent=look["axes.prop_cycle"].by_key()["color"][0])
 
 # %% ../nbs/80_demo.ipynb #cell-13
 class Stages:
