@@ -92,7 +92,7 @@ def results(page):
     return page.eval_on_selector_all('#search-results li > a', 'es => es.map(e => [e.textContent, e.getAttribute("href")])')
 
 @pytest.mark.parametrize('word, where', [
-    ('perplexity', 'metrics.html'), ('mask_tokens', 'objectives.html#mask_tokens'), ('load_corpus', 'data.html'),
+    ('perplexity', 'metrics.html'), ('mask_tokens', 'objectives.html#mask-tokens'), ('load_corpus', 'data.html'),
     ('词元', 'glossary.html'), ('交叉验证', 'glossary.html')])
 def test_search_finds(visit, word, where):
     found = results(visit(f'search.html?q={word}'))
@@ -121,12 +121,16 @@ def test_copy_button_copies(visit):
 def test_theme_switch(visit):
     page = visit('index.html')
     def color(): return page.evaluate("getComputedStyle(document.body).backgroundColor")
-    seen = {color()}
-    for _ in range(3):
+    def choose(mode):
         page.locator('button.theme-switch-button:visible').first.click()
-        page.wait_for_timeout(300)
-        seen.add(color())
-    assert len(seen)==2, seen
+        page.locator(f'[data-mode={mode}]:visible').first.click()
+        page.wait_for_function(f'document.documentElement.dataset.theme=="{mode}"')
+        return color()
+    light, dark = choose('light'), choose('dark')
+    assert light!=dark
+    page.reload()
+    assert color()==dark, 'the choice is forgotten'
+    assert choose('light')==light
 
 @pytest.mark.parametrize('file', NOTEBOOKS)
 def test_colab_and_download_give_this_notebook(visit, file):
@@ -157,7 +161,7 @@ def test_a_phone_opens_the_menu(visit):
 
 def test_a_source_link_names_a_line_that_defines_it(visit):
     page = visit('objectives.html')
-    href = page.locator('section:has(> h3 > code:text-is("mask_tokens")) a.source').first.get_attribute('href')
+    href = page.locator('#mask-tokens a.source').get_attribute('href')
     file, line = href.rpartition('/plm_nb/')[2].split('#L')
     assert 'def mask_tokens(' in (ROOT/'plm_nb'/file).read_text('utf-8').split('\n')[int(line)-1]
 
