@@ -1,6 +1,7 @@
 "Sphinx: how the pages become a site. Paths are relative to this folder; `build.py` fills `_build`."
 import re, sys
 from pathlib import Path
+import sphinxcontrib.katex as katex
 from sphinx.search.en import SearchEnglish
 
 HERE = Path(__file__).parent
@@ -20,6 +21,8 @@ myst_heading_slug_func = 'pages.slug'
 suppress_warnings = ['myst.header']                         # a reference is `###`, sometimes right under the title
 katex_css_path = 'katex/katex.min.css'                      # the default is another host
 katex_prerender = True                                      # no JavaScript for formulas
+katex.STARTUP_TIMEOUT = katex.RENDER_TIMEOUT = 60.          # seconds; the default of 5 is too short for a busy machine
+katex.KaTeXServer.start_server_process = katex.KaTeXServer.start_network_socket # the other one may connect too early
 
 html_theme = 'sphinx_book_theme'
 html_static_path = ['static', '../_build/static']
