@@ -79,7 +79,7 @@ def classifier(
     seed:int=0, # Of everything that is new in it
 ) -> nn.Module: # For sequence classification
     "A model that sorts texts into `labels`, started from `model`."
-    found = build(size, tokenizer, "text-classification", labels, seed=seed) if model is None else load(
+    found = build(size, tokenizer, "text-classification", labels=labels, seed=seed) if model is None else load(
         model, "text-classification", labels, tokenizer, seed=seed)
     fresh = model is None or "ForMaskedLM" in str(AutoConfig.from_pretrained(model).architectures)
     if fresh and found.config.model_type=="bert":

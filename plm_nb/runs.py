@@ -15,6 +15,7 @@ import pandas as pd
 from fastcore.basics import patch
 from . import __version__
 from .data import InputError, sha256
+from .likelihood import in_every_unit
 from .metrics import scores
 
 # %% ../nbs/30_runs.ipynb #cell-7
@@ -124,11 +125,11 @@ def history(self:Run) -> pd.DataFrame: # A row per logged step
 # %% ../nbs/30_runs.ipynb #cell-21
 def summary(
     rows:list[dict], # Lines of `scores.jsonl` of one part: `nats` and `tokens`, or `label` and `prediction`
-) -> dict: # `loss` in nats per asked token and `tokens`; or accuracy, precision, recall and f1 (macro), 0 to 1
+) -> dict: # `loss` in nats per asked token and `tokens`, for text in every unit; or accuracy … f1 (macro), 0 to 1
     "The scores of `rows`, from nothing but the rows."
     if "nats" in rows[0]:
         nats, tokens = (sum(r[k] for r in rows) for k in ("nats", "tokens"))
-        return dict(loss=nats/tokens, tokens=tokens)
+        return dict(loss=nats/tokens, tokens=tokens, **(in_every_unit(rows) if "bytes" in rows[0] else {}))
     names = sorted({r[k] for r in rows for k in ("label", "prediction")})
     return scores(*([names.index(r[k]) for r in rows] for k in ("label", "prediction")))
 

@@ -35,7 +35,7 @@ def trainer(tok, task, tmp_path, seed=0, data=None, **settings):
     rows, collate = data
     usual = dict(steps=2, seed=seed, optim="sgd", learning_rate=.1, bf16=False, logging_steps=1)
     args = arguments(str(tmp_path/"out"), **{**usual, **settings})
-    model = build("tiny", tok, task, names, seed=seed)
+    model = build("tiny", tok, task, labels=names, seed=seed)
     return Trainer(model=model, args=args, train_dataset=rows, data_collator=collate)
 
 @pytest.mark.parametrize("seed", range(2))
@@ -60,7 +60,7 @@ def test_the_logged_loss_is_the_mean(tok, tasks, tmp_path, task):
     rows, collate = tasks[task]
     t = trainer(tok, task, tmp_path, data=(rows, collate), per_device_train_batch_size=4, gradient_accumulation_steps=8)
     batch = collate([rows[i] for i in range(32)])
-    model = build("tiny", tok, task, ["a", "b", "c"] if "text" in task else None)
+    model = build("tiny", tok, task, labels=["a", "b", "c"] if "text" in task else None)
     labels = batch.pop("labels")
     with torch.no_grad(): logits = model(**batch).logits
     mean = F.cross_entropy(logits.flatten(0, -2), labels.flatten(), ignore_index=-100).item()
@@ -110,7 +110,7 @@ def test_only_asked_logits_are_computed(tok):
     model, rows = build("tiny", tok), pack(TEXTS, tok, 16)
     batch = MaskedLM(tok, seed=0)([rows[i] for i in range(8)])
     with torch.no_grad():
-        logits, labels, row = answers(model, batch)
+        logits, labels, row, _ = answers(model, batch)
         all_ = model(**{k: v for k,v in batch.items() if k!="labels"}).logits
     asked = batch["labels"]!=-100
     assert (logits-all_[asked]).abs().max()<1e-5 and torch.equal(labels, batch["labels"][asked])
