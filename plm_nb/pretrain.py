@@ -153,7 +153,7 @@ def pretrain(
     out:str|Path, # Folder of the run
     size:str="mini", # A key of `SIZES`
     objective:str="mlm", # A key of `OBJECTIVES`
-    arch:str="bert", # An architecture that can learn by it
+    arch:str=None, # An architecture that can learn by it; None: the first of them
     block_size:int=128, # Tokens per row
     steps:int=None, # Budget in steps …
     epochs:float=None, # … or in passes over the corpus …
@@ -170,6 +170,7 @@ def pretrain(
     seed:int=0, # Same seed, same weights at the start, same questions
 ) -> Run: # The finished run; its folder loads with the `AutoModel…` of the objective
     "Train a new `arch` of `size` on `corpus` by `objective`."
+    if arch is None and objective in OBJECTIVES: arch = OBJECTIVES[objective].archs[0]
     recipe = check_objective(objective, arch)
     if run := _finished(out, resume): return run
     start, p = start or ("counted" if (objective, arch)==("mlm", "bert") else "random"), p or SHARES.get(objective)
