@@ -5,7 +5,7 @@ from its docments. Nothing is imported and nothing runs: names, parameters and c
 import ast, io, json, re, tokenize
 from configparser import ConfigParser
 from pathlib import Path
-from posixpath import relpath
+from posixpath import normpath, relpath
 
 ROOT = Path(__file__).resolve().parents[1]
 ini = ConfigParser(delimiters=['='])
@@ -109,7 +109,7 @@ class Site:
         "The markdown `text` of notebook `file`, its links leading to pages and files, its names to their reference."
         here = Path(self.page(file)).parent.as_posix()
         def target(m):
-            path, anchor = (Path(file).parent/m[1]).as_posix(), m[2] or ''
+            path, anchor = normpath((Path(file).parent/m[1]).as_posix()), m[2] or ''
             if path in self.notebooks: return f'](./{relpath(self.page(path), here)}.ipynb{anchor})'
             found = (self.nbs/path).resolve()
             if not found.exists(): raise SystemExit(f'nbs/{file}: links to {m[1]}, which does not exist')

@@ -13,7 +13,7 @@ from datasets import DatasetDict
 from jinja2 import Environment
 from .data import load_corpus
 from .finetune import TextClassifier, finetune, learning_curve, plot_curve, predict, tfidf
-from .pretrain import blanks_right, fill, pretrain
+from .pretrain import blanks_right, count_ngrams, fill, pretrain
 from .runs import check_free
 from .tasks import load_task
 from .tokenizer import pack, report, train_tokenizer
@@ -112,6 +112,8 @@ def demo(
     stage("corpus"); corpus, task = corpus or load_corpus("docs"), task or load_task("docs-package")
     stage("tokenizer"); tokenizer = train_tokenizer(corpus["train"]["text"][:6000], "wordpiece", 4096)
     tokens = report(tokenizer, corpus["validation"]["text"][:])
+    stage("counting"); lossless = train_tokenizer(corpus["train"]["text"][:6000], "byte-bpe", 4096)
+    counted = count_ngrams(corpus, lossless, out/"ngram")
     stage("pretraining"); mlm = pretrain(corpus, tokenizer, out/"mlm", size=size, minutes=minutes, seed=seed)
     stage("fine-tuning"); job = finetune(task, out/"classifier", mlm.path, labels_per_class=max(labels), seed=seed)
     stage("comparison")
@@ -119,20 +121,21 @@ def demo(
                "random start": TextClassifier(tokenizer=str(mlm.path), size=size, learning_rate=1e-3)}
     curve = learning_curve(methods, task, list(labels), seeds)
     stage("report")
-    found = _figures(corpus, tokens, mlm, job, curve)
+    found = _figures(corpus, tokens, counted, mlm, job, curve)
     html, file = _report(found, corpus, task, tokenizer, mlm, job, curve, stage), out/"report.html"
     file.write_text(html, encoding="utf-8")
     stage.close()
     return found | dict(seconds=round(time.monotonic()-stage.start, 1), stages=stage.seconds, report=str(file))
 
 # %% ../nbs/80_demo.ipynb #cell-15
-def _figures(corpus, tokens, mlm, job, curve):
+def _figures(corpus, tokens, counted, mlm, job, curve):
     "What the demo returns, less its times."
     n, training, test = curve.labels.max(), mlm.record["training"], job.record["results"]["test"]
     most = curve[curve.labels==n].groupby("method").f1.mean()
     return dict(
         corpus=dict(bytes=sum(len(t.encode()) for p in corpus for t in corpus[p]["text"])),
         tokenizer=dict(bytes_per_token=tokens["bytes_per_token"]),
+        ngram=dict(bits_per_byte=counted.record["results"]["validation"]["bits_per_byte"]),
         mlm=dict(**{k: training[k] for k in ("loss_first", "loss_last", "steps")},
                  heldout=mlm.record["results"]["validation"]["loss"]),
         classifier={k: test[k] for k in ("accuracy", "precision", "recall", "f1", "f1_low", "f1_high")},
@@ -151,6 +154,9 @@ def _reading(found, corpus, tokenizer, mlm):
     unseen = pack(corpus["test"]["text"][:200], tokenizer, 128)
     right = [blanks_right(m, tokenizer, unseen) for m in (before, after)]
     return [
+        dict(title="Before any network: counting",
+             text=f"A model that counts runs of five tokens needs {found['ngram']['bits_per_byte']:.2f} bits for a byte "
+                  "of text that it never saw; no model at all needs eight."),
         dict(title="The model learns to read", image=_plot(mlm, "loss.png"), alt="loss against step",
              text=f"A third of the words were hidden, and it guessed. {mlm.record['training']['steps']:,} steps "
                   f"over {found['corpus']['bytes']/1e6:.1f} MB of docstrings."),

@@ -1,5 +1,5 @@
 "The command line from end to end on small files, and one line for everything that a user can get wrong."
-import io, json, os, random, shutil, subprocess, sys
+import io, json, math, os, random, shutil, subprocess, sys
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 import pytest
@@ -164,6 +164,24 @@ def test_resume(here, tok, mlm, tmp_path):
     assert keys["train"]["steps"]==3 and found("verify", tmp_path)["ok"]
     assert sha256(tmp_path/"model.safetensors")==sha256(mlm/"model.safetensors")
 
+def test_causal_models(here, tmp_path):
+    "A network and an n-gram on the same characters, in the same units; both open."
+    run = ["--corpus", here/"corpus.txt", "--tokenizer", "char", "--objective", "clm"]
+    lstm = found("pretrain", *run, "--arch", "lstm", "--size", "tiny", "--steps", 20, "--out", tmp_path/"lstm")
+    counted = found("pretrain", *run, "--arch", "ngram", "--order", 4, "--out", tmp_path/"ngram")
+    for f in (lstm, counted):
+        held = f["heldout"]
+        assert held["perplexity"]==pytest.approx(math.exp(held["nats_per_token"]))
+        assert held["bits_per_byte"]==pytest.approx(held["nats_per_char"]/math.log(2), rel=1e-6) # ASCII, no end is asked
+        assert found("verify", f["out"])["ok"]
+    assert counted["heldout"]["bits_per_byte"]<lstm["heldout"]["bits_per_byte"]<8
+
+def test_the_ladder_prints_a_table(here):
+    code, out, err = plm("bench", "ladder", "--corpus", here/"corpus.txt", "--quick")
+    assert code==0, err
+    lines = [l.split() for l in out.splitlines()]
+    assert {"zlib", "xz", "1-gram", "3-gram", "rnn", "gru", "lstm", "gpt2", "bert", "xlnet"}<={l[0] for l in lines if l}
+
 def test_char_tokenizer(here, tmp_path):
     "`--tokenizer char` needs no folder; `--epochs` takes a fraction."
     run = "pretrain", "--corpus", here/"corpus.txt", "--tokenizer", "char", "--size", "tiny", "--epochs", .01
@@ -204,6 +222,16 @@ BAD = [ # command line, where a later option overrides an earlier one; what the 
     (PRETRAIN+"--size huge", "huge", "tiny"),
     (PRETRAIN+"--objective magic", "magic", "mlm"),
     (PRETRAIN+"--arch magic", "magic", "bert"),
+    (PRETRAIN+"--arch gpt2", "gpt2", "bert, roberta"),
+    (PRETRAIN+"--objective clm --arch bert", "bert", "gpt2, llama, rnn, gru, lstm"),
+    (PRETRAIN+"--objective plm --arch t5", "t5", "xlnet"),
+    (PRETRAIN+"--objective denoise --arch gpt2", "gpt2", "t5, bart"),
+    (PRETRAIN+"--objective mlm+nsp --arch roberta", "roberta", "bert"),
+    (PRETRAIN+"--arch ngram", "ngram", "leave out the budget"),
+    (PRETRAIN+"--order 3", "order 3", "--arch ngram"),
+    ("pretrain --tokenizer char --corpus {d}/corpus.txt --out {o} --arch ngram --objective mlm", "ngram", "clm"),
+    ("pretrain --tokenizer char --corpus {d}/corpus.txt --out {o} --arch ngram --order 0", "order 0", "at least"),
+    ("bench speeed", "speeed", "ladder"),
     (PRETRAIN+"--steps 0", "steps", "0", "more than 0"),
     (PRETRAIN+"--steps -3", "-3", "more than 0"),
     (PRETRAIN+"--minutes 1", "minutes", "one"),

@@ -3,12 +3,13 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from datasets import Dataset
+from datasets import Dataset, DatasetDict
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 from plm_nb import pretrain as room
 from plm_nb.data import InputError, load_corpus, sha256
-from plm_nb.objectives import MaskedLM
-from plm_nb.pretrain import blanks_right, cooccurrence, fill, pretrain
+from plm_nb.likelihood import score_text
+from plm_nb.objectives import OBJECTIVES, MaskedLM
+from plm_nb.pretrain import blanks_right, cooccurrence, count_ngrams, fill, pretrain
 from plm_nb.runs import Run, verify
 from plm_nb.tokenizer import pack, train_tokenizer
 from plm_nb.transformer import load
@@ -154,3 +155,32 @@ def test_wrong_settings(corpus, tok, tmp_path, wrong):
     "A wrong setting raises before the folder is made."
     with pytest.raises(InputError) as e: pretrain(corpus, tok, tmp_path/"run", **{**SMALL, **wrong})
     assert "\n" not in str(e.value) and not (tmp_path/"run").exists()
+
+@pytest.fixture(scope="module")
+def tales():
+    "Documents of several sentences each."
+    def tale(i): return " ".join(f"The {a} saw {b} and {a}." for a,b in zip(WORDS[i%5:], WORDS[i%7:]))
+    return DatasetDict({p: Dataset.from_dict(dict(text=[tale(i) for i in range(n)])) for p,n in PARTS.items()})
+
+WORDS, PARTS = "cat dog owl fox hen bee ant elk cow pig rat bat".split(), dict(train=60, validation=12)
+
+@pytest.mark.parametrize("objective, arch", [(o, a) for o,r in OBJECTIVES.items() for a in r.archs])
+def test_every_objective_and_architecture(tales, tmp_path, objective, arch):
+    "A run of each pair: it learns, verifies, and opens with the class of its task."
+    words = train_tokenizer(tales["train"]["text"], "wordpiece", 120)
+    made = pretrain(tales, words, tmp_path/"run", objective=objective, arch=arch, **dict(SMALL, steps=12, learning_rate=3e-3))
+    held = made.record["results"]["validation"]
+    assert verify(made.path)["ok"] and held["loss"]<made.record["training"]["loss_first"]
+    assert ("perplexity" in held)==(objective=="clm")==("bits_per_byte" in held)
+    assert load(made.path, OBJECTIVES[objective].task).num_parameters()==made.record["training"]["parameters"]
+    if arch in ("gpt2", "llama", "lstm", "t5"): # the saved tokenizer gives what the model takes
+        model, words = load(made.path, OBJECTIVES[objective].task), AutoTokenizer.from_pretrained(made.path)
+        assert model.generate(**words("The cat", return_tensors="pt"), max_new_tokens=4).shape[1]>1
+
+def test_ngrams_are_a_run(tales, tmp_path):
+    made = count_ngrams(tales, "char", tmp_path/"run", order=4)
+    held = made.record["results"]["validation"]
+    assert verify(made.path)["ok"] and 1<held["perplexity"]<4
+    scored = score_text(load(made.path, "text-generation"), AutoTokenizer.from_pretrained(made.path), tales["validation"]["text"][:])
+    assert scored["nats_per_token"]==pytest.approx(held["loss"], rel=1e-4)
+    with pytest.raises(InputError): count_ngrams(tales, "char", tmp_path/"run", order=4)

@@ -1,10 +1,14 @@
 "Files that nobody prepared; each test is skipped where its file is absent."
-import json, os
+import gzip, json, os
 from pathlib import Path
 import pytest
+from datasets import Dataset, DatasetDict
 from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification
 from plm_nb.cli import main
 from plm_nb.data import load_corpus, read_table
+from plm_nb.objectives import OBJECTIVES
+from plm_nb.pretrain import count_ngrams, pretrain
+from plm_nb.tokenizer import train_tokenizer
 
 DATA = Path(os.environ.get("PLM_DATA") or Path(__file__).resolve().parents[2]/"shared"/"data")
 
@@ -53,3 +57,22 @@ def test_rows_of_cola_are_all_read():
     "As many rows as lines: no quotation mark swallows a line end."
     table = real("cola/in_domain_train.tsv")
     assert len(read_table(table, header=False))==Path(table).read_bytes().count(b"\n")
+
+@pytest.fixture(scope="module")
+def chinese():
+    "The Chinese side of a translated manual, sixteen paragraphs a document, and characters to read it with."
+    with gzip.open(real("pydocs_zh/python_docs_3.13.en-zh.jsonl.gz"), "rt", encoding="utf-8") as f: rows = [json.loads(l) for l in f]
+    texts = [r["zh"] for r in rows if len(r["zh"])>20]
+    texts = ["\n".join(texts[i:i+16]) for i in range(0, 16*260, 16)]
+    parts = DatasetDict({p: Dataset.from_dict(dict(text=t)) for p,t in dict(train=texts[:240], validation=texts[240:]).items()})
+    return parts, train_tokenizer(parts["train"]["text"], "wordpiece", 3000)
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_every_objective_learns_chinese(chinese, tmp_path, objective):
+    "Held-out loss below that of the untrained body and below that of token frequencies."
+    corpus, tokenizer = chinese
+    run = pretrain(corpus, tokenizer, tmp_path/"run", "tiny", objective, block_size=64, steps=300, learning_rate=3e-3).record
+    held = run["results"]["validation"]["loss"]
+    counted = count_ngrams(corpus, tokenizer, tmp_path/"counted", order=1).record["results"]["validation"]["loss"]
+    assert held<run["training"]["loss_first"]-.2 and held<counted, (held, counted)
+

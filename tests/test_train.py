@@ -1,14 +1,15 @@
 "The loss is the mean over asked tokens however the batch is cut, and a score does not depend on how it is computed."
+from copy import deepcopy
 import pytest
 import torch
 from datasets import Dataset
 from torch.nn import functional as F
 from plm_nb.data import InputError
 from plm_nb.finetune import encode_rows, padded
-from plm_nb.objectives import MaskedLM
+from plm_nb.objectives import OBJECTIVES, MaskedLM, add_sentinels
 from plm_nb.tokenizer import pack, train_tokenizer
 from plm_nb.train import Trainer, answers, arguments, trapezoid
-from plm_nb.transformer import build
+from plm_nb.transformer import build, config, layout
 
 TEXTS = [" ".join(f"word{(i*j)%31}" for j in range(1, 4+i%11)) for i in range(48)]
 SPLITS = [(1, 16), (4, 4), (8, 2)]
@@ -53,6 +54,28 @@ def test_accumulation_changes_nothing(tok, tasks, tmp_path, task, seed):
         other, moved = run(*split)
         assert other==pytest.approx(losses, rel=2e-5), split # the log keeps four digits or so
         assert (moved-weights).abs().max()<2e-6, split
+
+@pytest.mark.parametrize("objective, arch", [(o, a) for o,r in OBJECTIVES.items() for a in r.archs])
+def test_every_objective_counts_its_questions(tok, tmp_path, objective, arch):
+    "Eight rows at once, or in parts: the same loss, and the same gradients to 1e-5."
+    tok = deepcopy(tok)
+    if arch=="t5": add_sentinels(tok, 20)
+    recipe = OBJECTIVES[objective]
+    rows = recipe.rows([f"{a}. {b}. {a} {b} and {b}." for a,b in zip(TEXTS, TEXTS[::-1])], tok, 24).select(range(8))
+    own = dict(infill=True) if arch=="bart" else {}
+    own |= layout(config(arch, "tiny", len(tok))) if objective=="mlm" else {}
+    def step(size, parts):
+        args = arguments(str(tmp_path/"out"), steps=1, optim="sgd", learning_rate=.1, bf16=False, logging_steps=1,
+                         max_grad_norm=0, per_device_train_batch_size=size, gradient_accumulation_steps=parts)
+        t = Trainer(model=build("tiny", tok, recipe.task, arch), args=args, train_dataset=rows,
+                    data_collator=recipe.collator(tok, seed=0, **own))
+        t.train()
+        return t.state.log_history[0]["loss"], torch.cat([p.detach().flatten() for p in t.model.parameters()])
+    loss, weights = step(8, 1)
+    assert loss>1
+    for split in ((4, 2), (2, 4)):
+        other, moved = step(*split)
+        assert other==pytest.approx(loss, rel=2e-5) and (moved-weights).abs().max()<2e-6, split
 
 @pytest.mark.parametrize("task", ["fill-mask", "text-classification"])
 def test_the_logged_loss_is_the_mean(tok, tasks, tmp_path, task):
