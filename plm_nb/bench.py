@@ -108,6 +108,12 @@ def ladder(
             return ladder(corpus, d, minutes, sizes, seeds, orders, tokenizer, text, holdout, say)
     if not isinstance(corpus, DatasetDict): corpus = load_corpus(corpus, text, holdout)
     tokenizer = train_tokenizer(corpus["train"]["text"], "char") if tokenizer=="char" else load_tokenizer(tokenizer)
+    return pd.DataFrame(_lines(corpus, tokenizer, out, minutes, sizes, seeds, orders, say)).set_index("model").astype(
+        dict(parameters="Int64"))
+
+# %% ../nbs/70_bench.ipynb #cell-17
+def _lines(corpus, tokenizer, out, minutes, sizes, seeds, orders, say):
+    "The lines of the ladder, from the alphabet up."
     grams = [count_ngrams(corpus, tokenizer, Path(out)/f"{n}-gram", n) for n in range(1, orders+1)]
     rows = _without_minutes(corpus) + [_row(f"{n}-gram", [r]) for n,r in enumerate(grams, 1)]
     middle = sizes[len(sizes)//2]
@@ -122,4 +128,4 @@ def ladder(
         say(f"{arch}, {objective}")
         run = _network(corpus, tokenizer, out, arch, middle, minutes, 0, objective)
         rows.append(_row(f"{arch} {middle}, {objective}", [run]))
-    return pd.DataFrame(rows).set_index("model").astype(dict(parameters="Int64"))
+    return rows

@@ -62,6 +62,7 @@ def _png(figure):
     figure.savefig(file, format="png", metadata={"Software": None}); plt.close(figure)
     return base64.b64encode(file.getvalue()).decode()
 
+# %% ../nbs/80_demo.ipynb #cell-11
 def page(
     parts:list[dict], # Each with `title`, `text`, perhaps `image` (PNG as base64) with `alt`, or `columns` and `rows`
     lead:str, # The sentence under the heading
@@ -72,7 +73,7 @@ def page(
     return _page.render(parts=parts, lead=lead, foot=foot, ink=look["text.color"], rule=look["grid.color"],
                         accent=look["axes.prop_cycle"].by_key()["color"][0])
 
-# %% ../nbs/80_demo.ipynb #cell-13
+# %% ../nbs/80_demo.ipynb #cell-14
 class Stages:
     "The seconds of each stage, told to `say` as they pass."
     def __init__(self, say): self.say, self.seconds, self.start = say, {}, time.monotonic()
@@ -94,7 +95,7 @@ def _predictions(run, task, tokenizer, n=8):
     def likeliest(c): return (f"{names[i]} {c[i]:.0%}" for i in c.argsort()[::-1][:2])
     return [[t[:140], names[l], *likeliest(c)] for t,l,c in zip(rows["text"], rows["label"], chances)]
 
-# %% ../nbs/80_demo.ipynb #cell-14
+# %% ../nbs/80_demo.ipynb #cell-15
 def demo(
     out:str|Path, # New folder for the runs and the report
     corpus:DatasetDict=None, # Text; None: `docs`
@@ -112,22 +113,23 @@ def demo(
     stage("corpus"); corpus, task = corpus or load_corpus("docs"), task or load_task("docs-package")
     stage("tokenizer"); tokenizer = train_tokenizer(corpus["train"]["text"][:6000], "wordpiece", 4096)
     tokens = report(tokenizer, corpus["validation"]["text"][:])
-    stage("counting"); lossless = train_tokenizer(corpus["train"]["text"][:6000], "byte-bpe", 4096)
-    counted = count_ngrams(corpus, lossless, out/"ngram")
+    stage("counting"); counted = _counted(corpus, out/"ngram")
     stage("pretraining"); mlm = pretrain(corpus, tokenizer, out/"mlm", size=size, minutes=minutes, seed=seed)
     stage("fine-tuning"); job = finetune(task, out/"classifier", mlm.path, labels_per_class=max(labels), seed=seed)
-    stage("comparison")
-    methods = {"pretrained": TextClassifier(str(mlm.path)), "TF-IDF": tfidf(),
-               "random start": TextClassifier(tokenizer=str(mlm.path), size=size, learning_rate=1e-3)}
+    stage("comparison"); methods = {
+        "pretrained": TextClassifier(str(mlm.path)), "TF-IDF": tfidf(),
+        "random start": TextClassifier(tokenizer=str(mlm.path), size=size, learning_rate=1e-3)}
     curve = learning_curve(methods, task, list(labels), seeds)
     stage("report")
     found = _figures(corpus, tokens, counted, mlm, job, curve)
-    html, file = _report(found, corpus, task, tokenizer, mlm, job, curve, stage), out/"report.html"
-    file.write_text(html, encoding="utf-8")
+    (out/"report.html").write_text(_report(found, corpus, task, tokenizer, mlm, job, curve, stage), encoding="utf-8")
     stage.close()
-    return found | dict(seconds=round(time.monotonic()-stage.start, 1), stages=stage.seconds, report=str(file))
+    return found | dict(seconds=round(time.monotonic()-stage.start, 1), stages=stage.seconds,
+                        report=f"{out}/report.html")
 
-# %% ../nbs/80_demo.ipynb #cell-15
+# %% ../nbs/80_demo.ipynb #cell-16
+def _counted(corpus, out): # in pieces that lose nothing, so that its bits are those of the text
+    return count_ngrams(corpus, train_tokenizer(corpus["train"]["text"][:6000], "byte-bpe", 4096), out)
 def _figures(corpus, tokens, counted, mlm, job, curve):
     "What the demo returns, less its times."
     n, training, test = curve.labels.max(), mlm.record["training"], job.record["results"]["test"]
@@ -147,7 +149,7 @@ def _wins(curve, n):
     gain = wide["pretrained"]-wide["random start"]
     return dict(mean=gain.mean(), low=gain.min(), high=gain.max())
 
-# %% ../nbs/80_demo.ipynb #cell-16
+# %% ../nbs/80_demo.ipynb #cell-17
 def _reading(found, corpus, tokenizer, mlm):
     "The parts of the report on the masked model: its loss, and blanks before and after."
     before, after = build(mlm.record["arguments"]["size"], tokenizer, "fill-mask"), load(mlm.path, "fill-mask")
@@ -155,8 +157,8 @@ def _reading(found, corpus, tokenizer, mlm):
     right = [blanks_right(m, tokenizer, unseen) for m in (before, after)]
     return [
         dict(title="Before any network: counting",
-             text=f"A model that counts runs of five tokens needs {found['ngram']['bits_per_byte']:.2f} bits for a byte "
-                  "of text that it never saw; no model at all needs eight."),
+             text=f"A model that counts runs of five tokens needs {found['ngram']['bits_per_byte']:.2f} bits for each "
+                  "byte of text that it never saw; no model at all needs eight."),
         dict(title="The model learns to read", image=_plot(mlm, "loss.png"), alt="loss against step",
              text=f"A third of the words were hidden, and it guessed. {mlm.record['training']['steps']:,} steps "
                   f"over {found['corpus']['bytes']/1e6:.1f} MB of docstrings."),
@@ -169,7 +171,7 @@ def _plot(run, name):
     "A picture of the run as text for a page."
     return base64.b64encode((run.path/"plots"/name).read_bytes()).decode()
 
-# %% ../nbs/80_demo.ipynb #cell-17
+# %% ../nbs/80_demo.ipynb #cell-18
 def _working(found, task, tokenizer, job, curve):
     "The parts of the report on the classifier: its rivals, its errors, its answers."
     c, w, n = found["classifier"], found["wins"], curve.labels.max()

@@ -156,7 +156,7 @@ def text_rows(
     nats, # Nats of the tokens of each text, as `text_nats` gives them
     tokenizer, # The one that cut the texts
     texts, # A list of documents; or one str
-) -> list[dict]: # For each text `nats`, `untold` (nats for unknown characters), `tokens`, `characters`, `bytes`, `words`
+) -> list[dict]: # For each `nats`, `untold` (nats for unknown characters), `tokens`, `characters`, `bytes` and `words`
     "What each of `texts` costs, and how long it is."
     texts = [texts] if isinstance(texts, str) else list(texts)
     return [dict(nats=float(n.sum()), untold=_unknown(tokenizer, t, ids)*math.log(0x110000), tokens=len(n),

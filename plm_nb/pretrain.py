@@ -57,7 +57,7 @@ def cooccurrence(
     "How often each two tokens stand near each other in a document."
     counts, special = sp.csr_matrix((len(tokenizer),)*2, dtype=np.float32), tokenizer.all_special_ids
     for start in range(0, len(blocks), 4096):
-        ids = np.asarray(blocks[start:start+4096]["input_ids"]).ravel()
+        ids = np.concatenate(blocks[start:start+4096]["input_ids"])
         document, text = (ids==tokenizer.cls_token_id).cumsum(), ~np.isin(ids, special)
         for k in range(1, window+1):
             both = (document[k:]==document[:-k]) & text[k:] & text[:-k]
@@ -104,9 +104,18 @@ COUNTED = "bert", "xlnet" # have a head with a bias, and nothing that mixes befo
 
 SHARES = {"mlm": .3, "mlm+nsp": .3, "plm": 1/6, "denoise": .15} # of the tokens that are asked, where nothing is said
 
-def _prepared(corpus, tokenizer, recipe, arch, block_size, text, holdout):
+def _settled(objective, arch, start, p):
+    "What was asked for, and what was left open."
+    if arch is None and objective in OBJECTIVES: arch = OBJECTIVES[objective].archs[0]
+    recipe = check_objective(objective, arch)
+    start, p = start or ("counted" if arch in COUNTED else "random"), SHARES.get(objective) if p is None else p
+    if start=="counted" and arch not in COUNTED:
+        raise InputError(f"start counted: not for {arch}; choose random, or one of {', '.join(COUNTED)}")
+    return recipe, arch, start, p
+
+def _prepared(corpus, tokenizer, recipe, arch, block_size):
     "Corpus, tokenizer and the rows of both parts, whatever they were given as."
-    if not isinstance(corpus, DatasetDict): corpus = load_corpus(corpus, text, holdout)
+    if not isinstance(corpus, DatasetDict): corpus = load_corpus(corpus)
     if str(tokenizer)=="char": tokenizer = train_tokenizer(corpus["train"]["text"], "char")
     elif isinstance(tokenizer, (str, Path)): tokenizer = load_tokenizer(tokenizer)
     tokenizer = deepcopy(tokenizer)
@@ -115,6 +124,7 @@ def _prepared(corpus, tokenizer, recipe, arch, block_size, text, holdout):
     rows = (recipe.rows(corpus[p]["text"], tokenizer, block_size) for p in ("train", "validation"))
     return corpus, tokenizer, *rows
 
+# %% ../nbs/32_pretrain.ipynb #cell-22
 def _started(size, tokenizer, task, arch, rows, block_size, start, seed):
     "A new body, its weights counted in `rows` or random."
     if start not in ("counted", "random"): raise InputError(f"start {start!r}: unknown; choose counted or random")
@@ -130,16 +140,16 @@ def _questions(objective, arch, tokenizer, config, p):
     if objective=="clm": return collator(tokenizer), collator(tokenizer)
     return collator(tokenizer, p=p, **own), collator(tokenizer, p=np.ravel(p)[-1].item(), seed=0, **own)
 
-# %% ../nbs/32_pretrain.ipynb #cell-22
+# %% ../nbs/32_pretrain.ipynb #cell-23
 def _finished(out, resume):
     "The run in `out` if it is done and may be resumed; refuse an `out` that is taken and may not."
     begun = resume and (Path(out)/"run.json").is_file() and Run(out).record["command"]=="pretrain"
     if not begun: check_free(out)
     elif (Path(out)/"MANIFEST.json").is_file(): return Run(out)
 
-def _opened(out, asked, args, facts):
+def _opened(out, asked, args, corpus, tokenizer, rows):
     "The run to go on with in `out`, or a new one."
-    facts = dict(seed=args.seed, bf16=args.bf16, **facts)
+    facts = dict(seed=args.seed, bf16=args.bf16, **_facts(corpus, tokenizer, *rows))
     if not (Path(out)/"run.json").is_file(): return Run.start(out, "pretrain", asked, **facts)
     run = Run(out)
     for was,now in ((run.record["arguments"], asked), (run.record, facts)):
@@ -148,7 +158,7 @@ def _opened(out, asked, args, facts):
                                                     "resume with what it was begun with, or give another --out")
     return run
 
-# %% ../nbs/32_pretrain.ipynb #cell-23
+# %% ../nbs/32_pretrain.ipynb #cell-24
 def pretrain(
     corpus:str|Path|DatasetDict, # What `load_corpus` takes, or gives
     tokenizer, # A tokenizer, the folder of one, or `char`
@@ -167,33 +177,26 @@ def pretrain(
     save_steps:int=None, # Steps between checkpoints; None: none
     resume:bool=False, # Go on from the last checkpoint in `out`
     bf16:bool=None, # None: where the processor multiplies bf16 in hardware
-    text:str=None, # Column of the text in a table
-    holdout:str=None, # What to score on: `tail:0.1`, `random:0.1`; None: what suits
     seed:int=0, # Same seed, same weights at the start, same questions
 ) -> Run: # The finished run; its folder loads with the `AutoModel…` of the objective
     "Train a new `arch` of `size` on `corpus` by `objective`."
-    if arch is None and objective in OBJECTIVES: arch = OBJECTIVES[objective].archs[0]
-    recipe = check_objective(objective, arch)
+    recipe, arch, start, p = _settled(objective, arch, start, p)
     if run := _finished(out, resume): return run
-    start, p = start or ("counted" if arch in COUNTED else "random"), SHARES.get(objective) if p is None else p
-    if start=="counted" and arch not in COUNTED:
-        raise InputError(f"start counted: not for {arch}; choose random, or one of {', '.join(COUNTED)}")
-    corpus, tokenizer, *rows = _prepared(corpus, tokenizer, recipe, arch, block_size, text, holdout)
+    corpus, tokenizer, *rows = _prepared(corpus, tokenizer, recipe, arch, block_size)
     args = arguments(f"{out}/checkpoints", steps, epochs, minutes, save_steps, seed=seed, learning_rate=learning_rate,
                      bf16=has_bf16() if bf16 is None else bf16, per_device_train_batch_size=batch_size)
     model = _started(size, tokenizer, recipe.task, arch, rows[0], block_size, start, seed)
     asked = dict(objective=objective, arch=arch, size=size, block_size=block_size, steps=steps, epochs=epochs,
                  minutes=minutes, batch_size=batch_size, learning_rate=learning_rate, p=p, start=start)
-    questions = _questions(objective, arch, tokenizer, model.config, p)
-    run = _opened(out, asked, args, _facts(corpus, tokenizer, *rows))
-    return _train(run, model, args, minutes, corpus, rows, questions, resume)
+    return _train(_opened(out, asked, args, corpus, tokenizer, rows), model, args, corpus, rows, tokenizer, resume)
 
-# %% ../nbs/32_pretrain.ipynb #cell-24
-def _train(run, model, args, minutes, corpus, rows, questions, resume):
+# %% ../nbs/32_pretrain.ipynb #cell-25
+def _train(run, model, args, corpus, rows, tokenizer, resume):
     "Train, score the held-out part, save, and finish the run."
-    tokenizer, checkpoints = questions[0].tokenizer, Path(args.output_dir)
-    trainer = Trainer(model=model, args=args, minutes=minutes, train_dataset=rows[0], data_collator=questions[0],
-                      processing_class=tokenizer, callbacks=[Log(run.log)])
+    asked, checkpoints = run.record["arguments"], Path(args.output_dir)
+    questions = _questions(asked["objective"], asked["arch"], tokenizer, model.config, asked["p"])
+    trainer = Trainer(model=model, args=args, minutes=asked["minutes"], train_dataset=rows[0],
+                      data_collator=questions[0], processing_class=tokenizer, callbacks=[Log(run.log)])
     last = get_last_checkpoint(checkpoints) if resume and checkpoints.is_dir() else None
     run.rewind(int(last.rpartition("-")[2]) if last else 0)
     start = time.monotonic()
@@ -209,6 +212,7 @@ def _train(run, model, args, minutes, corpus, rows, questions, resume):
     run.finish(levels(rows[0], tokenizer))
     return run
 
+# %% ../nbs/32_pretrain.ipynb #cell-26
 def _stream(texts): return texts[0] if len(texts)==1 else texts # what is cut from one text has no end to guess
 
 def _mean_length(rows): return np.mean([len(r) for r in rows["input_ids"]])
@@ -223,26 +227,24 @@ def _score_held(run, trainer, corpus, rows):
     else: scored = [dict(nats=x, tokens=n) for x,n in zip(*(v.tolist() for v in trainer.score(rows)))]
     return run.score("validation", [dict(row=i, **r) for i,r in enumerate(scored)])
 
-# %% ../nbs/32_pretrain.ipynb #cell-37
+# %% ../nbs/32_pretrain.ipynb #cell-39
 def count_ngrams(
     corpus:str|Path|DatasetDict, # What `load_corpus` takes, or gives
     tokenizer, # A tokenizer, the folder of one, or `char`
     out:str|Path, # Folder of the run
     order:int=5, # Tokens that are looked at together
-    text:str=None, # Column of the text in a table
-    holdout:str=None, # What to score on: `tail:0.1`, `random:0.1`; None: what suits
     seed:int=0, # Nothing is drawn; for the record
 ) -> Run: # The finished run; its folder loads with `AutoModelForCausalLM` once `plm_nb.ngram` is imported
     "Count n-grams up to `order` in `corpus`, and score them on its held-out part."
     check_free(out)
-    corpus, tokenizer, *rows = _prepared(corpus, tokenizer, OBJECTIVES["clm"], "ngram", 128, text, holdout)
+    corpus, tokenizer, *rows = _prepared(corpus, tokenizer, OBJECTIVES["clm"], "ngram", 128)
     opens, closes, parts = tokenizer.cls_token_id, tokenizer.sep_token_id, {}
     for part in ("train", "validation"): parts[part] = [np.array([opens, *ids, closes])
                                                         for ids in encode(corpus[part]["text"], tokenizer)]
-    run = Run.start(out, "pretrain", dict(objective="clm", arch="ngram", order=order), seed=seed,
-                    **_facts(corpus, tokenizer, *rows))
     start, heldout, texts = time.monotonic(), parts["validation"], corpus["validation"]["text"][:]
     model = NGram.fit(parts["train"], len(tokenizer), order, bos=opens)
+    run = Run.start(out, "pretrain", dict(objective="clm", arch="ngram", order=order), seed=seed,
+                    **_facts(corpus, tokenizer, *rows))
     seconds, end = time.monotonic()-start, -1 if len(texts)==1 else None # one text is a stream, without an end
     nats = [n[1:end] for n in np.split(model.nats(heldout), np.cumsum([len(d) for d in heldout])[:-1])]
     found = run.score("validation", [dict(row=i, **r) for i,r in enumerate(text_rows(nats, tokenizer, texts))])
@@ -254,7 +256,7 @@ def count_ngrams(
     run.finish(levels(rows[0], tokenizer))
     return run
 
-# %% ../nbs/32_pretrain.ipynb #cell-40
+# %% ../nbs/32_pretrain.ipynb #cell-42
 @torch.no_grad()
 def fill(
     model:nn.Module, # A masked language model
@@ -273,7 +275,7 @@ def fill(
     top = chances.topk(k)
     return [(tokenizer.decode([i]), c) for i,c in zip(top.indices.tolist(), top.values.tolist())]
 
-# %% ../nbs/32_pretrain.ipynb #cell-44
+# %% ../nbs/32_pretrain.ipynb #cell-46
 @torch.no_grad()
 def blanks_right(
     model:nn.Module, # A masked language model
