@@ -125,12 +125,12 @@ def _prepared(corpus, tokenizer, recipe, arch, block_size):
     return corpus, tokenizer, *rows
 
 # %% ../nbs/32_pretrain.ipynb #cell-22
-def _started(size, tokenizer, task, arch, rows, block_size, start, seed):
-    "A new body, its weights counted in `rows` or random."
+def _started(size, tokenizer, objective, arch, rows, block_size, start, p, seed):
+    "The collators, and a new body with its weights counted in `rows` or random."
     if start not in ("counted", "random"): raise InputError(f"start {start!r}: unknown; choose counted or random")
-    model = build(size, tokenizer, task, arch, max_positions=max(512, block_size), seed=seed)
+    model = build(size, tokenizer, OBJECTIVES[objective].task, arch, max_positions=max(512, block_size), seed=seed)
     if start=="counted": start_counted(model, rows, tokenizer)
-    return model
+    return _questions(objective, arch, tokenizer, model.config, p), model
 
 def _questions(objective, arch, tokenizer, config, p):
     "The collator that asks in training, and the one that asks the same each time."
@@ -185,17 +185,16 @@ def pretrain(
     corpus, tokenizer, *rows = _prepared(corpus, tokenizer, recipe, arch, block_size)
     args = arguments(f"{out}/checkpoints", steps, epochs, minutes, save_steps, seed=seed, learning_rate=learning_rate,
                      bf16=has_bf16() if bf16 is None else bf16, per_device_train_batch_size=batch_size)
-    model = _started(size, tokenizer, recipe.task, arch, rows[0], block_size, start, seed)
+    questions, model = _started(size, tokenizer, objective, arch, rows[0], block_size, start, p, seed)
     asked = dict(objective=objective, arch=arch, size=size, block_size=block_size, steps=steps, epochs=epochs,
                  minutes=minutes, batch_size=batch_size, learning_rate=learning_rate, p=p, start=start)
-    return _train(_opened(out, asked, args, corpus, tokenizer, rows), model, args, corpus, rows, tokenizer, resume)
+    return _train(_opened(out, asked, args, corpus, tokenizer, rows), model, args, corpus, rows, questions, resume)
 
 # %% ../nbs/32_pretrain.ipynb #cell-25
-def _train(run, model, args, corpus, rows, tokenizer, resume):
+def _train(run, model, args, corpus, rows, questions, resume):
     "Train, score the held-out part, save, and finish the run."
-    asked, checkpoints = run.record["arguments"], Path(args.output_dir)
-    questions = _questions(asked["objective"], asked["arch"], tokenizer, model.config, asked["p"])
-    trainer = Trainer(model=model, args=args, minutes=asked["minutes"], train_dataset=rows[0],
+    tokenizer, checkpoints, minutes = questions[0].tokenizer, Path(args.output_dir), run.record["arguments"]["minutes"]
+    trainer = Trainer(model=model, args=args, minutes=minutes, train_dataset=rows[0],
                       data_collator=questions[0], processing_class=tokenizer, callbacks=[Log(run.log)])
     last = get_last_checkpoint(checkpoints) if resume and checkpoints.is_dir() else None
     run.rewind(int(last.rpartition("-")[2]) if last else 0)
