@@ -26,6 +26,7 @@ def save(fn, flags):
     "Run the notebook `fn`, with the cells that bear one of `flags`, and write its outputs back"
     from execnb.nbio import read_nb, write_nb
     from execnb.shell import CaptureShell
+    from matplotlib import rcParams
     from matplotlib_inline.backend_inline import set_matplotlib_formats
     from nbdev.clean import clean_nb
     from nbdev.config import get_config
@@ -39,6 +40,7 @@ def save(fn, flags):
         return c.cell_type!='code' or off or skip & c.directives_.keys()
     for c in ran.cells: c['outputs'] = []
     shell = CaptureShell()
+    rcParams['svg.hashsalt'] = 'plm_nb'
     set_matplotlib_formats('svg', metadata={'Date': None, 'Creator': None}) # sharp, the same bytes each time
     for c in ran.cells:
         if passed_over(c): continue
