@@ -14,7 +14,7 @@ from datasets import DatasetDict
 from .data import load_corpus
 from .likelihood import in_every_unit, text_nats, text_rows
 from .pretrain import count_ngrams, pretrain
-from .tokenizer import load_tokenizer, train_tokenizer
+from .tokenizer import train_tokenizer
 from .transformer import load
 
 # %% ../nbs/70_bench.ipynb #cell-8
@@ -97,17 +97,14 @@ def ladder(
     sizes:tuple=("tiny", "mini", "small"), # To try for LSTM and Transformer, keys of `SIZES`
     seeds:int=3, # For the best size of each
     orders:int=7, # Longest n-gram
-    tokenizer="char", # A tokenizer, the folder of one, or `char`
-    text:str=None, # Column of the text in a table
-    holdout:str=None, # What to score on: `tail:0.1`, `random:0.1`; None: what suits
     say=lambda line: None, # Called with a line as each run begins
 ) -> pd.DataFrame: # A line a model: `bits_per_byte` with `low` and `high` over seeds, `nats_per_char`, `parameters` …
-    "Score every kind of model on one text, with the same minutes for each."
+    "Score every kind of model on the characters of one text, with the same minutes for each."
     if out is None:
         with tempfile.TemporaryDirectory() as d:
-            return ladder(corpus, d, minutes, sizes, seeds, orders, tokenizer, text, holdout, say)
-    if not isinstance(corpus, DatasetDict): corpus = load_corpus(corpus, text, holdout)
-    tokenizer = train_tokenizer(corpus["train"]["text"], "char") if tokenizer=="char" else load_tokenizer(tokenizer)
+            return ladder(corpus, d, minutes, sizes, seeds, orders, say)
+    if not isinstance(corpus, DatasetDict): corpus = load_corpus(corpus)
+    tokenizer = train_tokenizer(corpus["train"]["text"], "char")
     return pd.DataFrame(_lines(corpus, tokenizer, out, minutes, sizes, seeds, orders, say)).set_index("model").astype(
         dict(parameters="Int64"))
 

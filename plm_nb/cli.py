@@ -250,11 +250,12 @@ def bench(
     _known("suite", suite, "ladder")
     import time
     from plm_nb.bench import ladder
+    from plm_nb.data import load_corpus
     from plm_nb.runs import check_free, machine
     if out: check_free(out)
     small = dict(minutes=.03, sizes=("tiny",), seeds=2, orders=3) if quick else dict(minutes=minutes)
     start = time.monotonic()
-    rows = ladder(corpus, out, text=text, holdout=holdout, say=_say, **small).reset_index()
+    rows = ladder(load_corpus(corpus, text, holdout), out, say=_say, **small).reset_index()
     return dict(machine=machine(), seconds=round(time.monotonic()-start, 1),
                 rows=json.loads(rows.to_json(orient="records", double_precision=4)))
 

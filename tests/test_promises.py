@@ -1,8 +1,10 @@
 "The page of promises: every lesson and every test that it names is there."
-import json, re
+import json, re, sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT/'docs'))
+from pages import slug
 CELLS = [''.join(c['source']) for c in json.loads((ROOT/'nbs/promises.ipynb').read_text('utf-8'))['cells']]
 PROMISES = [c for c in CELLS if c.startswith('## ')]
 
@@ -10,7 +12,7 @@ def headings(file):
     "The anchors of the headings of a notebook."
     cells = json.loads((ROOT/'nbs'/file).read_text('utf-8'))['cells']
     found = re.findall(r'^#+ (.+)$', '\n'.join(''.join(c['source']) for c in cells if c['cell_type']=='markdown'), flags=re.M)
-    return {re.sub(r'\s+', '-', re.sub(r'[^\w\s.-]', '', h.lower())) for h in found}
+    return {*map(slug, found)}
 
 def test_promises_are_numbered(): assert [int(p[3:].split('.')[0]) for p in PROMISES]==[*range(1, 11)]
 

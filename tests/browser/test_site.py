@@ -1,13 +1,15 @@
 """What a reader does with the site, done in the system's Chromium.
 
 `pip install -c constraints.txt -e '.[docs,browser]' && python docs/build.py && pytest tests/browser`"""
-import json, shutil, threading
+import json, shutil, sys, threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT/'docs'))
+from pages import Site
 SITE = ROOT/'_site'
 CHROMIUM = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
 QUIET = ['--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
@@ -63,8 +65,7 @@ def visit(base, chromium):
 
 PAGES = sorted(p.relative_to(SITE).as_posix() for p in SITE.rglob('*.html')
                if not {'_static', '_sources'} & {*p.parts}) or ['index.html']
-NOTEBOOKS = sorted(p.relative_to(ROOT/'nbs').as_posix() for p in (ROOT/'nbs').rglob('*.ipynb')
-                   if '.ipynb_checkpoints' not in p.parts)
+NOTEBOOKS = Site().notebooks
 ROOMS = [p for p in PAGES if p not in ('genindex.html', 'search.html')]
 
 @pytest.mark.parametrize('screen', SCREENS)
@@ -134,8 +135,7 @@ def test_theme_switch(visit):
 
 @pytest.mark.parametrize('file', NOTEBOOKS)
 def test_colab_and_download_give_this_notebook(visit, file):
-    stem = file.removesuffix('.ipynb').rpartition('/')
-    page = visit(f"{stem[0]}{stem[1]}{stem[2].lstrip('0123456789').lstrip('_')}.html")
+    page = visit(f'{Site().page(file)}.html')
     href = page.locator('a.colab').get_attribute('href')
     assert href.startswith('https://colab.research.google.com/github/') and href.endswith(f'/nbs/{file}'), href
     with page.expect_download() as download: page.locator('a.download').click()
