@@ -69,7 +69,7 @@ def _known(option, value, *choices):
     from plm_nb.data import InputError
     if value not in choices: raise InputError(f"--{option} {value}: not here; choose {' or '.join(choices)}")
 
-# %% ../nbs/90_cli.ipynb #cell-12
+# %% ../nbs/90_cli.ipynb #cell-13
 def _counted(corpus, tokenizer, out, objective, order, text, holdout, seed, **options):
     "The run of an n-gram, which knows no training and so none of its options."
     from plm_nb.data import InputError, load_corpus
@@ -91,7 +91,7 @@ def _trained(corpus, tokenizer, out, objective, order, text, holdout, resume, **
     if finished: _say(f"{out}: the run is finished, nothing to resume")
     return run
 
-# %% ../nbs/90_cli.ipynb #cell-13
+# %% ../nbs/90_cli.ipynb #cell-14
 def pretrain(*,
     out:str, # New folder of the run
     corpus:str="docs", # `docs`, `docs-all`, a file, a folder, or a hub name
@@ -119,7 +119,7 @@ def pretrain(*,
     train = dict(loss=done["loss_last"], **{k: done[k] for k in ("tokens", "seconds", "steps", "loss_first")})
     return dict(train=train, heldout={**held, "nats_per_token": held["loss"]}, out=out)
 
-# %% ../nbs/90_cli.ipynb #cell-15
+# %% ../nbs/90_cli.ipynb #cell-16
 def _task(data, train, validation, test, *columns):
     "The labelled rows that the options of a command name."
     from plm_nb.data import InputError
@@ -143,7 +143,7 @@ def _side_by_side(out, runs):
     means = {p: {k: sum(r["results"][p][k] for r in runs.values())/len(runs) for k in parts[p]} for p in parts}
     return dict(**means, out=out, **({} if len(runs)==1 else dict(seeds={s: r["results"] for s,r in runs.items()})))
 
-# %% ../nbs/90_cli.ipynb #cell-16
+# %% ../nbs/90_cli.ipynb #cell-17
 def finetune(*,
     out:str, # New folder of the run
     task:str="text-classification", # text-classification
@@ -175,7 +175,7 @@ def finetune(*,
                         labels_per_class, max_length, s).record for s,folder in folders.items()}
     return _side_by_side(out, runs)
 
-# %% ../nbs/90_cli.ipynb #cell-17
+# %% ../nbs/90_cli.ipynb #cell-18
 def _typed(file):
     "The lines of standard input."
     from plm_nb.data import InputError
@@ -206,7 +206,7 @@ def evaluate(*,
     rows = _task(data, train, validation, test, text, label, text2, encoding)
     return {split: evaluate(model, rows, split, max_length, out)}
 
-# %% ../nbs/90_cli.ipynb #cell-18
+# %% ../nbs/90_cli.ipynb #cell-19
 def predict(
     file:str, # One text a line; - reads from standard input
     *, model:str, # Folder of a classifier
@@ -236,7 +236,7 @@ def verify(
     from plm_nb.runs import verify
     return verify(run)
 
-# %% ../nbs/90_cli.ipynb #cell-19
+# %% ../nbs/90_cli.ipynb #cell-20
 def bench(
     suite:str, # ladder: every kind of model on one text, with the same minutes for each
     *, corpus:str="docs", # `docs`, a file, a folder, or a hub name
@@ -259,7 +259,7 @@ def bench(
     return dict(machine=machine(), seconds=round(time.monotonic()-start, 1),
                 rows=json.loads(rows.to_json(orient="records", double_precision=4)))
 
-# %% ../nbs/90_cli.ipynb #cell-21
+# %% ../nbs/90_cli.ipynb #cell-22
 def _say(line): print(line, file=sys.stderr, flush=True)
 
 def _flat(found, prefix=""):
@@ -290,7 +290,7 @@ def _table(lines, sides):
     widths = [max(map(len, column)) for column in zip(*lines)]
     return "\n".join("  ".join(f"{c:{s}{w}}" for c,s,w in zip(l, sides, widths)).rstrip() for l in lines)
 
-# %% ../nbs/90_cli.ipynb #cell-23
+# %% ../nbs/90_cli.ipynb #cell-24
 COMMANDS = dict(demo=demo, tokenizer=tokenizer, pretrain=pretrain, finetune=finetune, evaluate=evaluate,
                 predict=predict, verify=verify, bench=bench)
 
@@ -309,7 +309,7 @@ def parser() -> argparse.ArgumentParser: # Of the whole command line
                        help="print one JSON object, and nothing else, on standard output")
     return top
 
-# %% ../nbs/90_cli.ipynb #cell-24
+# %% ../nbs/90_cli.ipynb #cell-25
 def main(
     argv:list[str]=None, # Arguments; None: those of the process
 ) -> int: # 0 done, 2 the input is wrong, 130 interrupted
