@@ -7,7 +7,7 @@ __all__ = ['COMMANDS', 'add_options', 'demo', 'tokenizer', 'pretrain', 'finetune
            'show', 'parser', 'main']
 
 # %% ../nbs/90_cli.ipynb #cell-4
-import argparse, contextlib, json, sys
+import argparse, contextlib, errno, json, os, sys
 from inspect import Parameter, signature
 from pathlib import Path
 from fastcore.docments import docments
@@ -120,8 +120,9 @@ def pretrain(*,
     return dict(train=train, heldout={**held, "nats_per_token": held["loss"]}, out=out)
 
 # %% ../nbs/90_cli.ipynb #cell-16
-def _task(data, train, validation, test, *columns):
+def _task(task, data, train, validation, test, *columns):
     "The labelled rows that the options of a command name."
+    _known("task", task, "text-classification")
     from plm_nb.data import InputError
     from plm_nb.tasks import load_task
     parts = {k: v for k,v in dict(train=train, validation=validation, test=test).items() if v}
@@ -129,12 +130,12 @@ def _task(data, train, validation, test, *columns):
         raise InputError("give --data, or --train with --validation and --test, and not both")
     return load_task(data or parts, *columns)
 
-def _folders(out, seed, seeds):
+def _folders(out, seed, seeds, resume=False):
     "A folder for each of the seeds, in `out`; one seed gets `out` itself."
     from plm_nb.data import InputError
     from plm_nb.runs import check_free
     if seeds<1: raise InputError(f"--seeds {seeds}: give a number of more than 0")
-    check_free(out)
+    if not resume: check_free(out)
     return {s: out if seeds==1 else f"{out}/seed-{s}" for s in range(seed, seed+seeds)}
 
 def _side_by_side(out, runs):
@@ -164,16 +165,16 @@ def finetune(*,
     max_length:int=128, # Tokens at which a text is cut
     labels_per_class:int=None, # Learn from so many rows of each class
     seeds:int=1, # Repeat with so many seeds, each in its own folder
+    save_steps:int=None, # Steps between checkpoints
+    resume:bool=False, # Go on from the last checkpoint of the run in --out
     seed:int=0, # The first of them
 ):
     "Fine-tune a body on labelled rows, and score it."
     from plm_nb.finetune import finetune
-    _known("task", task, "text-classification")
-    folders = _folders(out, seed, seeds)
-    rows = _task(data, train, validation, test, text, label, text2, encoding)
-    runs = {s: finetune(rows, folder, model, tokenizer, size, epochs, learning_rate, batch_size,
-                        labels_per_class, max_length, s).record for s,folder in folders.items()}
-    return _side_by_side(out, runs)
+    folders = _folders(out, seed, seeds, resume)
+    rows = _task(task, data, train, validation, test, text, label, text2, encoding)
+    asked = model, tokenizer, size, epochs, learning_rate, batch_size, labels_per_class, max_length, save_steps, resume
+    return _side_by_side(out, {s: finetune(rows, folder, *asked, s).record for s,folder in folders.items()})
 
 # %% ../nbs/90_cli.ipynb #cell-18
 def _typed(file):
@@ -201,9 +202,8 @@ def evaluate(*,
 ):
     "Score a saved classifier on labelled rows."
     from plm_nb.finetune import evaluate
-    _known("task", task, "text-classification")
     if out: _folders(out, seed, 1)
-    rows = _task(data, train, validation, test, text, label, text2, encoding)
+    rows = _task(task, data, train, validation, test, text, label, text2, encoding)
     return {split: evaluate(model, rows, split, max_length, out)}
 
 # %% ../nbs/90_cli.ipynb #cell-19
@@ -312,8 +312,9 @@ def parser() -> argparse.ArgumentParser: # Of the whole command line
 # %% ../nbs/90_cli.ipynb #cell-25
 def main(
     argv:list[str]=None, # Arguments; None: those of the process
-) -> int: # 0 done, 2 the input is wrong, 130 interrupted
+) -> int: # 0 done, 2 the input is wrong or the disk full, 130 interrupted; SIGTERM exits with 143
     "Run the command line."
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1") # one bar is enough
     args = vars(parser().parse_args(argv))
     command, as_json = args.pop("command"), args.pop("json")
     try:
@@ -321,8 +322,9 @@ def main(
     except KeyboardInterrupt: _say(f"plm {command}: interrupted"); return 130
     except Exception as e:
         from plm_nb.data import InputError
-        if not isinstance(e, (InputError, PermissionError)): raise
-        _say(f"plm {command}: {' '.join(str(e).split())}")
+        full = isinstance(e, OSError) and e.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        if not full and not isinstance(e, (InputError, PermissionError)): raise
+        _say(f"plm {command}: {'disk: ' if full else ''}{' '.join(str(e).split())}")
         return 2
     if command=="predict":
         text = "".join(json.dumps(row, ensure_ascii=False)+"\n" for row in found)

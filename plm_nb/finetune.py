@@ -25,7 +25,7 @@ from transformers import AutoConfig, BertPreTrainedModel
 from transformers.models.bert.modeling_bert import BertLayer
 from .data import InputError
 from .metrics import bootstrap, confusion, f1, matthews, plot_confusion
-from .runs import Run, check_free, fingerprint
+from .runs import Run, check_free, fingerprint, finished
 from .tasks import few, load_task
 from .tokenizer import load_tokenizer, tokenizer_hash, train_tokenizer
 from .train import Log, Trainer, arguments
@@ -97,10 +97,12 @@ def fit(
     batch_size:int=16, # Rows per step
     seed:int=0, # Of the order of the rows
     callbacks=(), # Of the `Trainer`
+    checkpoints:str|Path="checkpoints", # Folder for them, written if the training is interrupted, or by `save_steps`
+    resume:bool=False, # Go on from the newest of them
     **settings, # Any other `TrainingArguments`
 ) -> Trainer: # Trained
     "Train `model` on labelled `rows`."
-    args = arguments("unused", epochs=epochs, seed=seed, learning_rate=learning_rate,
+    args = arguments(str(checkpoints), epochs=epochs, seed=seed, learning_rate=learning_rate,
                      per_device_train_batch_size=batch_size, train_sampling_strategy="group_by_length", **settings)
     head = {id(p) for p in model.classifier.parameters()} if hasattr(model, "classifier") else set()
     groups = [dict(params=[p for p in model.parameters() if (id(p) in head)==new and (p.ndim>1)==big],
@@ -110,7 +112,7 @@ def fit(
     optimizer = torch.optim.AdamW([g for g in groups if g["params"]], fused=True)
     trainer = Trainer(model=model, args=args, train_dataset=rows, data_collator=padded(tokenizer), decay=.9,
                       optimizers=(optimizer, None), callbacks=list(callbacks), processing_class=tokenizer)
-    trainer.train()
+    trainer.train(resume_from_checkpoint=resume)
     return trainer
 
 # %% ../nbs/40_finetune.ipynb #cell-23
@@ -278,7 +280,7 @@ def _finish(run, trainer, task, max_length):
     losses = [l["loss"] for l in trainer.state.log_history if "loss" in l]
     run.record["training"] = dict(steps=trainer.state.global_step, loss_first=losses[0], loss_last=losses[-1],
                                   parameters=net.num_parameters())
-    net.save_pretrained(run.path); tokenizer.save_pretrained(run.path)
+    trainer.save_model(str(run.path))
     run.finish()
     return run
 
@@ -294,25 +296,25 @@ def finetune(
     batch_size:int=16, # Rows per step
     labels_per_class:int=None, # Learn from so many rows of each class; None: from all
     max_length:int=128, # Tokens at which a text is cut
+    save_steps:int=None, # Steps between checkpoints; None: none, unless it is interrupted
+    resume:bool=False, # Go on from the last checkpoint in `out`
     seed:int=0, # Of the rows drawn, of the new weights and of the order
     **columns, # `text`, `label`, `text2` for `load_task`
 ) -> Run: # The finished run; its folder loads with `AutoModelForSequenceClassification`
     "Train a classifier on `task`, and score it."
-    check_free(out)
+    if run := finished(out, "finetune", resume): return run
     if not isinstance(task, DatasetDict): task = load_task(task, **columns)
     tokenizer = _tokenizer(tokenizer, model)
     train = task["train"] if labels_per_class is None else few(task["train"], labels_per_class, seed)
-    net = classifier(model, tokenizer, task["train"].features["label"].names, size, seed)
-    _check_length(net, max_length)
-    arguments("unused", epochs=epochs, seed=seed, per_device_train_batch_size=batch_size) # or it raises
+    _check_length(net := classifier(model, tokenizer, task["train"].features["label"].names, size, seed), max_length)
+    arguments(str(out), None, epochs, None, save_steps, seed=seed, per_device_train_batch_size=batch_size) # may raise
     rows, cut = encode_rows(train, tokenizer, max_length)
-    asked = dict(task="text-classification", model=model, size=size if model is None else None, epochs=epochs,
-                 learning_rate=learning_rate, batch_size=batch_size, labels_per_class=labels_per_class,
-                 max_length=max_length)
-    run = Run.start(out, "finetune", asked, seed=seed, **_facts(task, train, rows, cut, tokenizer))
-    trainer = fit(net, rows, tokenizer, epochs, learning_rate, batch_size=batch_size, seed=seed,
-                  callbacks=[Log(run.log)])
-    return _finish(run, trainer, task, max_length)
+    asked = dict(task="text-classification", model=model, size=None if model else size, epochs=epochs, batch_size=batch_size,
+                 learning_rate=learning_rate, labels_per_class=labels_per_class, max_length=max_length)
+    run = Run.start(out, "finetune", asked, resume, seed=seed, **_facts(task, train, rows, cut, tokenizer))
+    return _finish(run, fit(
+        net, rows, tokenizer, epochs, learning_rate, batch_size=batch_size, seed=seed, save_steps=save_steps,
+        callbacks=[Log(run.log, run.rewind)], checkpoints=run.path/"checkpoints", resume=resume), task, max_length)
 
 # %% ../nbs/40_finetune.ipynb #cell-45
 def _relabelled(rows, known, model):

@@ -97,11 +97,11 @@ class Objective:
         if self.tokenizer.mask_token_id is None: raise InputError("the tokenizer has no mask token, such as [MASK]")
         special, ids = torch.tensor(self.tokenizer.all_special_ids), torch.arange(len(self.tokenizer))
         self.__dict__.update(_special=special, _words=ids[~torch.isin(ids, special)], _ends=(first, last),
-                             _spent=torch.zeros(()).share_memory_())
+                             _spent=[0.])
 
-    def spend(self, share): self._spent.fill_(share) # Told by the trainer: the share of training done, 0 to 1
+    def spend(self, share): self._spent[0] = share # Told by the trainer: the share of training done, 0 to 1
     @property
-    def share(self): return self._ends[0] + (self._ends[1]-self._ends[0])*self._spent.item() # To ask for, now
+    def share(self): return self._ends[0] + (self._ends[1]-self._ends[0])*self._spent[0] # To ask for, now
     def _free(self, ids): return ~torch.isin(ids, self._special)
 
     def _chance(self, ids):

@@ -17,12 +17,11 @@ from accelerate.utils import send_to_device
 from datasets import DatasetDict
 from sklearn.utils.extmath import randomized_svd
 from torch import nn
-from transformers.trainer_utils import get_last_checkpoint
 from .data import InputError, load_corpus, sha256
 from .likelihood import text_nats, text_rows
 from .ngram import NGram, NGramForCausalLM
 from .objectives import OBJECTIVES, MaskedLM, add_sentinels, check_objective
-from .runs import Run, check_free, fingerprint
+from .runs import Run, check_free, fingerprint, finished
 from .tokenizer import encode, load_tokenizer, pack, tokenizer_hash, train_tokenizer
 from .train import Log, Trainer, answers, arguments, has_bf16
 from .transformer import build, layout, load
@@ -141,24 +140,6 @@ def _questions(objective, arch, tokenizer, config, p):
     return collator(tokenizer, p=p, **own), collator(tokenizer, p=np.ravel(p)[-1].item(), seed=0, **own)
 
 # %% ../nbs/32_pretrain.ipynb #cell-23
-def _finished(out, resume):
-    "The run in `out` if it is done and may be resumed; refuse an `out` that is taken and may not."
-    begun = resume and (Path(out)/"run.json").is_file() and Run(out).record["command"]=="pretrain"
-    if not begun: check_free(out)
-    elif (Path(out)/"MANIFEST.json").is_file(): return Run(out)
-
-def _opened(out, asked, args, corpus, tokenizer, rows):
-    "The run to go on with in `out`, or a new one."
-    facts = dict(seed=args.seed, bf16=args.bf16, **_facts(corpus, tokenizer, *rows))
-    if not (Path(out)/"run.json").is_file(): return Run.start(out, "pretrain", asked, **facts)
-    run = Run(out)
-    for was,now in ((run.record["arguments"], asked), (run.record, facts)):
-        for k in now:
-            if was.get(k)!=now[k]: raise InputError(f"{out}: begun with {k} {was.get(k)}, not {now[k]}; "
-                                                    "resume with what it was begun with, or give another --out")
-    return run
-
-# %% ../nbs/32_pretrain.ipynb #cell-24
 def pretrain(
     corpus:str|Path|DatasetDict, # What `load_corpus` takes, or gives
     tokenizer, # A tokenizer, the folder of one, or `char`
@@ -181,37 +162,35 @@ def pretrain(
 ) -> Run: # The finished run; its folder loads with the `AutoModel…` of the objective
     "Train a new `arch` of `size` on `corpus` by `objective`."
     recipe, arch, start, p = _settled(objective, arch, start, p)
-    if run := _finished(out, resume): return run
+    if run := finished(out, "pretrain", resume): return run
     corpus, tokenizer, *rows = _prepared(corpus, tokenizer, recipe, arch, block_size)
     args = arguments(f"{out}/checkpoints", steps, epochs, minutes, save_steps, seed=seed, learning_rate=learning_rate,
                      bf16=has_bf16() if bf16 is None else bf16, per_device_train_batch_size=batch_size)
     questions, model = _started(size, tokenizer, objective, arch, rows[0], block_size, start, p, seed)
     asked = dict(objective=objective, arch=arch, size=size, block_size=block_size, steps=steps, epochs=epochs,
                  minutes=minutes, batch_size=batch_size, learning_rate=learning_rate, p=p, start=start)
-    return _train(_opened(out, asked, args, corpus, tokenizer, rows), model, args, corpus, rows, questions, resume)
+    return _train(out, asked, model, args, corpus, rows, questions, resume)
 
-# %% ../nbs/32_pretrain.ipynb #cell-25
-def _train(run, model, args, corpus, rows, questions, resume):
+# %% ../nbs/32_pretrain.ipynb #cell-24
+def _train(out, asked, model, args, corpus, rows, questions, resume):
     "Train, score the held-out part, save, and finish the run."
-    tokenizer, checkpoints, minutes = questions[0].tokenizer, Path(args.output_dir), run.record["arguments"]["minutes"]
-    trainer = Trainer(model=model, args=args, minutes=minutes, train_dataset=rows[0],
-                      data_collator=questions[0], processing_class=tokenizer, callbacks=[Log(run.log)])
-    last = get_last_checkpoint(checkpoints) if resume and checkpoints.is_dir() else None
-    run.rewind(int(last.rpartition("-")[2]) if last else 0)
-    start = time.monotonic()
-    trainer.train(resume_from_checkpoint=last)
-    seconds, steps = time.monotonic()-start, trainer.state.global_step
+    tokenizer = questions[0].tokenizer
+    run = Run.start(out, "pretrain", asked, resume, seed=args.seed, bf16=args.bf16, **_facts(corpus, tokenizer, *rows))
+    trainer = Trainer(model=model, args=args, minutes=asked["minutes"], train_dataset=rows[0],
+                      data_collator=questions[0], processing_class=tokenizer, callbacks=[Log(run.log, run.rewind)])
+    trainer.train(resume_from_checkpoint=resume)
+    seconds, steps = trainer.seconds, trainer.state.global_step
     losses = [l["loss"] for l in trainer.state.log_history if "loss" in l]
     seen = steps*args.train_batch_size*args.gradient_accumulation_steps*args.world_size
     run.record["training"] = dict(steps=steps, tokens=round(seen*_mean_length(rows[0])), seconds=round(seconds, 1),
                                   loss_first=losses[0], loss_last=losses[-1], parameters=model.num_parameters())
     trainer.data_collator = questions[1]
     run.log(step=steps, heldout=_score_held(run, trainer, corpus, rows[1])["loss"])
-    model.save_pretrained(run.path); tokenizer.save_pretrained(run.path)
+    trainer.save_model(str(run.path))
     run.finish(levels(rows[0], tokenizer))
     return run
 
-# %% ../nbs/32_pretrain.ipynb #cell-26
+# %% ../nbs/32_pretrain.ipynb #cell-25
 def _stream(texts): return texts[0] if len(texts)==1 else texts # what is cut from one text has no end to guess
 
 def _mean_length(rows): return np.mean([len(r) for r in rows["input_ids"]])
@@ -226,7 +205,7 @@ def _score_held(run, trainer, corpus, rows):
     else: scored = [dict(nats=x, tokens=n) for x,n in zip(*(v.tolist() for v in trainer.score(rows)))]
     return run.score("validation", [dict(row=i, **r) for i,r in enumerate(scored)])
 
-# %% ../nbs/32_pretrain.ipynb #cell-35
+# %% ../nbs/32_pretrain.ipynb #cell-34
 def count_ngrams(
     corpus:str|Path|DatasetDict, # What `load_corpus` takes, or gives
     tokenizer, # A tokenizer, the folder of one, or `char`
@@ -255,7 +234,7 @@ def count_ngrams(
     run.finish(levels(rows[0], tokenizer))
     return run
 
-# %% ../nbs/32_pretrain.ipynb #cell-38
+# %% ../nbs/32_pretrain.ipynb #cell-37
 @torch.no_grad()
 def fill(
     model:nn.Module, # A masked language model
@@ -274,7 +253,7 @@ def fill(
     top = chances.topk(k)
     return [(tokenizer.decode([i]), c) for i,c in zip(top.indices.tolist(), top.values.tolist())]
 
-# %% ../nbs/32_pretrain.ipynb #cell-42
+# %% ../nbs/32_pretrain.ipynb #cell-41
 @torch.no_grad()
 def blanks_right(
     model:nn.Module, # A masked language model

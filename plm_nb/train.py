@@ -6,7 +6,7 @@
 __all__ = ['Answers', 'asks_next', 'answers', 'Trainer', 'trapezoid', 'Budget', 'has_bf16', 'arguments', 'Log']
 
 # %% ../nbs/31_train.ipynb #cell-4
-import os, sys, time
+import math, os, sys
 from collections import namedtuple
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +19,7 @@ from tqdm.auto import tqdm
 from transformers import TrainerCallback, TrainingArguments
 from transformers.trainer_utils import EvalLoopOutput, EvalPrediction
 from .data import InputError
+from .resume import Resumable
 
 # %% ../nbs/31_train.ipynb #cell-11
 @contextmanager
@@ -56,8 +57,8 @@ def answers(
     return Answers(logits, labels.flatten()[index], index//labels.shape[1], pairs)
 
 # %% ../nbs/31_train.ipynb #cell-15
-class Trainer(transformers.Trainer):
-    "HF's `Trainer` with the mean over asked labels as its loss, in training and in evaluation."
+class Trainer(Resumable):
+    "HF's `Trainer`, resumable, with the mean over asked labels as its loss, in training and in evaluation."
     loss_is_scaled_for_ga = True
 
     def __init__(self, *args,
@@ -73,18 +74,18 @@ class Trainer(transformers.Trainer):
         self.add_callback(Budget(self))
 
     def _get_num_items_in_batch(self, batch_samples, device):
-        self.rows = sum(len(b["labels"]) for b in batch_samples)
+        self.rows = self.accelerator.reduce(torch.tensor(sum(len(b["labels"]) for b in batch_samples), device=device))
         return super()._get_num_items_in_batch(batch_samples, device)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         logits, labels, _, pairs = answers(model, inputs)
         if not len(labels): raise InputError("a batch asks for nothing: every label is -100; "
                                              "look at the collator and at the labels of the data")
-        alone, n = num_items_in_batch is None, num_items_in_batch
-        loss = F.cross_entropy(logits.float(), labels, reduction="sum")/(len(labels) if alone else n)
-        if not alone and self.args.average_tokens_across_devices: loss = loss*self.accelerator.num_processes
+        alone = num_items_in_batch is None
+        loss = F.cross_entropy(logits.float(), labels, reduction="sum")/(len(labels) if alone else num_items_in_batch)
         if pairs: loss = loss + F.cross_entropy(pairs[0].float(), pairs[1], reduction="sum")/(
             len(pairs[1]) if alone else self.rows)
+        if not alone: loss = loss*self.accelerator.num_processes # DDP takes the mean of their gradients
         return (loss, dict(logits=logits)) if return_outputs else loss
 
 # %% ../nbs/31_train.ipynb #cell-17
@@ -98,24 +99,16 @@ def trapezoid(
 
 # %% ../nbs/31_train.ipynb #cell-19
 class Budget(TrainerCallback):
-    "Knows how much of the budget is spent, stops when it all is, and shows it."
+    "Stops when the budget is spent, and shows how much of it is."
     def __init__(self, trainer): self.trainer, self.bar = trainer, None
 
-    def spent(self, step): # Share of the budget at `step`
-        if self.trainer.minutes: return min(1., (time.monotonic()-self.start)/(60*self.trainer.minutes))
-        return step/max(1, self.trainer.state.max_steps)
-
     def on_train_begin(self, args, state, control, **kwargs):
-        self.start = time.monotonic()
         self.bar = tqdm(total=100, unit="%", file=sys.stderr, leave=False,
                         disable=None if os.environ.get("TQDM_DISABLE") is None else True,
                         bar_format="{desc} {percentage:3.0f}% {bar} {elapsed}<{remaining}")
 
-    def on_step_begin(self, args, state, control, **kwargs):
-        if hasattr(self.trainer.data_collator, "spend"): self.trainer.data_collator.spend(self.spent(state.global_step))
-
     def on_step_end(self, args, state, control, **kwargs):
-        spent = self.spent(state.global_step)
+        spent = self.trainer.spent(state.global_step)
         self.bar.update(int(100*spent)-self.bar.n)
         if self.trainer.minutes and spent>=1: control.should_training_stop = True
 
@@ -127,22 +120,21 @@ class Budget(TrainerCallback):
 
 # %% ../nbs/31_train.ipynb #cell-20
 @patch
+def spent(self:Trainer, step): # Share of the budget at `step`, 0 to 1
+    if not self.minutes: return step/max(1, self.state.max_steps)
+    return min(1., self.seconds/(60*self.minutes))
+
+@patch
 def create_scheduler(self:Trainer, num_training_steps, optimizer=None):
     "A `trapezoid` over the budget, in steps or in minutes."
-    budget = next(c for c in self.callback_handler.callbacks if isinstance(c, Budget))
-    budget.start = time.monotonic()
     self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer or self.optimizer, lambda step: trapezoid(
-        budget.spent(step) if self.minutes else (step+.5)/num_training_steps, decay=self.decay))
+        self.spent(step) if self.minutes else (step+.5)/num_training_steps, decay=self.decay))
     return self.lr_scheduler
 
-# %% ../nbs/31_train.ipynb #cell-22
-@patch
-def train(self:Trainer, *args, **kwargs):
-    "As HF's `train`; afterwards `model` computes in its own precision again."
-    try: return transformers.Trainer.train(self, *args, **kwargs)
-    finally: self.accelerator.unwrap_model(self.model_wrapped, keep_fp32_wrapper=False)
+@patch(as_prop=True)
+def facts(self:Trainer): return {**Resumable.facts.fget(self), "minutes": self.minutes, "decay": self.decay}
 
-# %% ../nbs/31_train.ipynb #cell-24
+# %% ../nbs/31_train.ipynb #cell-22
 def has_bf16() -> bool:
     "Does the device at hand multiply bfloat16 in hardware?"
     if torch.cuda.is_available(): return torch.cuda.is_bf16_supported(including_emulation=False)
@@ -173,7 +165,7 @@ def arguments(
         save_strategy="steps" if save_steps else "no", save_steps=save_steps or 500, save_total_limit=2)
     return TrainingArguments(out, **{**defaults, **settings})
 
-# %% ../nbs/31_train.ipynb #cell-31
+# %% ../nbs/31_train.ipynb #cell-29
 @patch
 def _scored(self:Trainer, dataloader) -> Iterator[tuple[Tensor,Tensor,Tensor|None,Tensor|None]]:
     "Per batch: nats and asked labels of each row, and for a classifier its logits and labels."
@@ -189,7 +181,7 @@ def _scored(self:Trainer, dataloader) -> Iterator[tuple[Tensor,Tensor,Tensor|Non
         by_row = (logits.float(), labels) if batch["labels"].ndim==1 else ()
         yield self.accelerator.gather_for_metrics((*sums, *by_row))
 
-# %% ../nbs/31_train.ipynb #cell-32
+# %% ../nbs/31_train.ipynb #cell-30
 @patch
 def score(self:Trainer,
     rows, # A `Dataset` as for training
@@ -208,29 +200,24 @@ def evaluation_loop(self:Trainer, dataloader, description, prediction_loss_only=
         nats, n, rows = nats+batch[0].sum().item(), n+int(batch[1].sum()), rows+len(batch[0])
         if len(batch)>2 and not prediction_loss_only: logits.append(batch[2].cpu()); labels.append(batch[3].cpu())
     if not n: raise InputError("nothing to evaluate: every label is -100; look at the collator and at the labels")
+    if self.is_in_train and not math.isfinite(nats): raise InputError(
+        f"step {self.state.global_step}: the loss on the evaluation set is {nats}; look at its rows, or lower the rate")
     found = {f"{metric_key_prefix}_loss": nats/n, f"{metric_key_prefix}_tokens": n}
     logits, labels = (torch.cat(x).numpy() if x else None for x in (logits, labels))
     if self.compute_metrics and logits is not None:
         found |= {f"{metric_key_prefix}_{k}": v for k,v in self.compute_metrics(EvalPrediction(logits, labels)).items()}
     return EvalLoopOutput(predictions=logits, label_ids=labels, metrics=found, num_samples=rows)
 
-# %% ../nbs/31_train.ipynb #cell-36
+# %% ../nbs/31_train.ipynb #cell-34
 @patch
 def _get_eval_sampler(self:Trainer, eval_dataset): return torch.utils.data.SequentialSampler(eval_dataset)
 
-# %% ../nbs/31_train.ipynb #cell-44
+# %% ../nbs/31_train.ipynb #cell-42
 class Log(TrainerCallback):
     "Hands every logged step to `write`, a function of keyword arguments."
-    def __init__(self, write): self.write, self.tokens = write, 0
+    def __init__(self, write, rewind=None): self.write, self.rewind = write, rewind
+    def on_train_begin(self, args, state, control, **kwargs): # `rewind` drops what comes after a checkpoint
+        if self.rewind: self.rewind(state.global_step)
     def on_log(self, args, state, control, logs=None, **kwargs):
         if "loss" not in (logs or {}): return
         self.write(step=state.global_step, **{k: logs[k] for k in ("loss", "learning_rate", "grad_norm") if k in logs})
-
-# %% ../nbs/31_train.ipynb #cell-50
-@patch
-def _save(self:Trainer, output_dir=None, state_dict=None):
-    "Save model and tokenizer; no pickle of the arguments."
-    folder = output_dir or self.args.output_dir
-    transformers.Trainer._save(self, folder, state_dict)
-    pickle = os.path.join(folder, transformers.trainer.TRAINING_ARGS_NAME)
-    if os.path.exists(pickle): os.remove(pickle)

@@ -50,7 +50,8 @@ def visit(base, chromium):
         page.on('pageerror', lambda e: note(True, e))
         page.on('console', lambda m: note(m.type in ('error', 'warning'), f'{m.type}: {m.text}'))
         page.on('response', lambda r: note(r.status>=400, f'{r.status} {r.url}'))
-        page.on('requestfailed', lambda r: note(True, f'failed: {r.url}'))
+        # what leaving a page cuts short did not fail
+        page.on('requestfailed', lambda r: note(r.failure!='net::ERR_ABORTED', f'failed: {r.url}, {r.failure}'))
         page.on('request', lambda r: note(not r.url.startswith((base, 'data:', 'blob:')), f'asks {r.url}'))
     def visit(path, screen='desktop', **kwargs):
         context = chromium.new_context(**SCREENS[screen], **kwargs)
