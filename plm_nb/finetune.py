@@ -309,8 +309,8 @@ def finetune(
     _check_length(net := classifier(model, tokenizer, task["train"].features["label"].names, size, seed), max_length)
     arguments(str(out), None, epochs, None, save_steps, seed=seed, per_device_train_batch_size=batch_size) # may raise
     rows, cut = encode_rows(train, tokenizer, max_length)
-    asked = dict(task="text-classification", model=model, size=None if model else size, epochs=epochs, batch_size=batch_size,
-                 learning_rate=learning_rate, labels_per_class=labels_per_class, max_length=max_length)
+    asked = dict(model=model, size=None if model else size, epochs=epochs, batch_size=batch_size, max_length=max_length,
+                 task="text-classification", learning_rate=learning_rate, labels_per_class=labels_per_class)
     run = Run.start(out, "finetune", asked, resume, seed=seed, **_facts(task, train, rows, cut, tokenizer))
     return _finish(run, fit(
         net, rows, tokenizer, epochs, learning_rate, batch_size=batch_size, seed=seed, save_steps=save_steps,

@@ -205,7 +205,7 @@ def _score_held(run, trainer, corpus, rows):
     else: scored = [dict(nats=x, tokens=n) for x,n in zip(*(v.tolist() for v in trainer.score(rows)))]
     return run.score("validation", [dict(row=i, **r) for i,r in enumerate(scored)])
 
-# %% ../nbs/32_pretrain.ipynb #cell-34
+# %% ../nbs/32_pretrain.ipynb #cell-39
 def count_ngrams(
     corpus:str|Path|DatasetDict, # What `load_corpus` takes, or gives
     tokenizer, # A tokenizer, the folder of one, or `char`
@@ -234,7 +234,7 @@ def count_ngrams(
     run.finish(levels(rows[0], tokenizer))
     return run
 
-# %% ../nbs/32_pretrain.ipynb #cell-37
+# %% ../nbs/32_pretrain.ipynb #cell-42
 @torch.no_grad()
 def fill(
     model:nn.Module, # A masked language model
@@ -253,7 +253,7 @@ def fill(
     top = chances.topk(k)
     return [(tokenizer.decode([i]), c) for i,c in zip(top.indices.tolist(), top.values.tolist())]
 
-# %% ../nbs/32_pretrain.ipynb #cell-41
+# %% ../nbs/32_pretrain.ipynb #cell-46
 @torch.no_grad()
 def blanks_right(
     model:nn.Module, # A masked language model
