@@ -60,7 +60,7 @@ def check_free(
         if command and was.get("command")==command: return
         raise InputError(f"{out}: the folder holds another run (plm {was.get('command')}, {was.get('status')}); "
                          "give another --out")
-    if out.is_dir() and any(out.iterdir()):
+    if out.is_dir() and {p.name for p in out.iterdir()}-{"run.json.tmp"}: # which a kill may leave behind
         raise InputError(f"{out}: the folder is not empty; give an --out that is new or empty")
 
 # %% ../nbs/30_runs.ipynb #cell-14
@@ -145,8 +145,9 @@ def finished(
 
 # %% ../nbs/30_runs.ipynb #cell-21
 def _lines(path):
-    "The objects of a file with one JSON object a line; none if there is no file."
-    return [json.loads(l) for l in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+    "The objects of a file with one JSON object a line; none if there is no file. A line counts once it has ended."
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    return [json.loads(l) for l in text.split("\n")[:-1]]
 
 @patch
 def log(self:Run,

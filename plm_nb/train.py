@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 import torch
 import transformers
+from accelerate.utils import slice_tensors
 from fastcore.basics import patch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -85,7 +86,7 @@ class Trainer(Resumable):
         loss = F.cross_entropy(logits.float(), labels, reduction="sum")/(len(labels) if alone else num_items_in_batch)
         if pairs: loss = loss + F.cross_entropy(pairs[0].float(), pairs[1], reduction="sum")/(
             len(pairs[1]) if alone else self.rows)
-        if not alone: loss = loss*self.accelerator.num_processes # DDP takes the mean of their gradients
+        if not alone and self.args.average_tokens_across_devices: loss = loss*self.accelerator.num_processes
         return (loss, dict(logits=logits)) if return_outputs else loss
 
 # %% ../nbs/31_train.ipynb #cell-17
@@ -166,20 +167,29 @@ def arguments(
     return TrainingArguments(out, **{**defaults, **settings})
 
 # %% ../nbs/31_train.ipynb #cell-29
+def _cut(batch, vocab_size):
+    "Cut `batch` into runs of rows whose logits take at most 128 MiB."
+    n = rows = len(batch["labels"])
+    if batch["labels"].ndim>1: n = max(1, 2**25*rows//max(1, int((batch["labels"]!=-100).sum())*vocab_size))
+    for i in range(0, rows, n): yield slice_tensors(batch, slice(i, i+n))
+
+def _nats(model, batch, forward):
+    "Nats and asked labels of each row, and for a classifier its logits and labels."
+    with torch.no_grad(): logits, labels, row, _ = answers(model, batch, forward)
+    nats = F.cross_entropy(logits.float(), labels, reduction="none").double()
+    sums = torch.zeros(2, len(batch["labels"]), dtype=torch.float64, device=nats.device)
+    sums.index_add_(1, row, torch.stack([nats, torch.ones_like(nats)]))
+    return (*sums, logits.float(), labels) if batch["labels"].ndim==1 else tuple(sums)
+
 @patch
-def _scored(self:Trainer, dataloader) -> Iterator[tuple[Tensor,Tensor,Tensor|None,Tensor|None]]:
-    "Per batch: nats and asked labels of each row, and for a classifier its logits and labels."
+def _scored(self:Trainer, dataloader) -> Iterator[tuple[Tensor,...]]:
+    "What `_nats` gives, batch after batch."
     model = self.model.eval()
     forward = getattr(model, "_original_forward", model.forward) # without the autocast that training wraps around it
-    for batch in dataloader:
-        batch = self._prepare_inputs(batch)
-        with torch.no_grad():
-            logits, labels, row, _ = answers(model, batch, forward)
-        nats = F.cross_entropy(logits.float(), labels, reduction="none").double()
-        sums = torch.zeros(2, len(batch["labels"]), dtype=torch.float64, device=nats.device)
-        sums.index_add_(1, row, torch.stack([nats, torch.ones_like(nats)]))
-        by_row = (logits.float(), labels) if batch["labels"].ndim==1 else ()
-        yield self.accelerator.gather_for_metrics((*sums, *by_row))
+    vocab_size = getattr(model.config, "vocab_size", 1)
+    for batch in map(self._prepare_inputs, dataloader):
+        found = zip(*(_nats(model, part, forward) for part in _cut(batch, vocab_size)))
+        yield self.accelerator.gather_for_metrics(tuple(torch.cat(column) for column in found))
 
 # %% ../nbs/31_train.ipynb #cell-30
 @patch
