@@ -11,7 +11,8 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 from plm_nb.data import InputError
 from plm_nb.finetune import TextClassifier, encode_rows, evaluate, finetune, learning_curve, padded, predict, tfidf
-from plm_nb.runs import verify
+from plm_nb.runs import Run, verify
+from plm_nb.train import Log
 from plm_nb.tasks import load_task
 from plm_nb.tokenizer import load_tokenizer, train_tokenizer
 from plm_nb.transformer import load
@@ -52,6 +53,21 @@ def test_the_folder_opens_in_transformers(run):
     assert abs(plain.softmax(-1).numpy()-ours).max()<1e-5
     for text,chances,said in zip(TEXTS, ours, pipeline("text-classification", model=str(run.path), top_k=None)(TEXTS)):
         for s in said: assert s["score"]==pytest.approx(chances[model.config.label2id[s["label"]]], abs=1e-5), text
+
+def test_resume_is_exact(task, tok, tmp_path, monkeypatch):
+    "A fine-tuning that a kill stopped between two checkpoints ends with the weights and the log of one left alone."
+    settings = dict(tokenizer=tok, size="tiny", epochs=2, save_steps=4)
+    def stop(self, args, state, control, **kwargs):
+        if state.global_step==11: raise KeyboardInterrupt
+    with monkeypatch.context() as m, pytest.raises(KeyboardInterrupt):
+        m.setattr(Log, "on_step_end", stop)
+        finetune(task, tmp_path/"killed", **settings)
+    with pytest.raises(InputError, match="epochs 2, not 3"):
+        finetune(task, tmp_path/"killed", **{**settings, "epochs": 3}, resume=True)
+    runs = finetune(task, tmp_path/"whole", **settings), finetune(task, tmp_path/"killed", **settings, resume=True)
+    for file in "model.safetensors", "log.jsonl", "scores.jsonl":
+        assert len({(run.path/file).read_bytes() for run in runs})==1, file
+    assert finetune(task, tmp_path/"killed", resume=True).record==Run(tmp_path/"killed").record
 
 def test_it_learns_and_verifies(run, task):
     "Words that give the class away are learned; the folder believes itself; `evaluate` gives the same scores again."
