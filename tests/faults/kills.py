@@ -1,0 +1,102 @@
+"""Kill a training at any moment, go on, and compare with the training that was left alone.
+
+The long form, with its result in one line: `python tests/faults/kills.py --kills 60`.
+"""
+import argparse, json, os, random, shutil, subprocess, sys, tempfile
+from collections import Counter
+from pathlib import Path
+
+TASKS = "mlm", "clm", "classes"
+ENV = dict(os.environ, OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false", HF_HUB_OFFLINE="1", TQDM_DISABLE="1")
+
+class Jobs:
+    "The server of `jobs.py`: call it with a job, get how it ended."
+    def __init__(self):
+        self.server = subprocess.Popen([sys.executable, Path(__file__).with_name("jobs.py")], env=ENV, text=True,
+                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def __call__(self, **job):
+        print(json.dumps(job, default=str), file=self.server.stdin, flush=True)
+        if not (answer := self.server.stdout.readline()): raise RuntimeError("the server of jobs.py has ended")
+        return json.loads(answer)
+
+    def close(self):
+        self.server.stdin.close(); self.server.wait()
+
+def half_written(out):
+    "Folders of `out` that are no finished checkpoint."
+    return [p for p in Path(out).glob("checkpoint-*") if p.suffix or not (p/"MANIFEST.json").is_file()]
+
+class Kills:
+    "Kills runs, resumes them, and keeps count."
+    def __init__(self, jobs, folder):
+        self.jobs, self.folder, self.whole = jobs, Path(folder), {}
+        self.fell, self.passed, self.wrong = Counter(), 0, []
+
+    def alone(self, task):
+        "The run of `task` that nobody kills."
+        if task not in self.whole:
+            self.whole[task] = found = self.jobs(task=task, out=self.folder/f"{task}-alone", resume=False)
+            assert found["code"]==0, found["stderr"]
+        return self.whole[task]
+
+    def go_on(self, task, out, **when):
+        "Resume the run in `out` until it is killed; None if it comes to its end before, and is compared."
+        found = self.jobs(task=task, out=out, **when)
+        if found["code"]==-9:
+            self.fell[found["phase"]] += 1
+            self.passed += len(half_written(out))>0
+            return found
+        if any(found.get(k)!=self.alone(task)[k] for k in ("weights", "steps", "losses")):
+            self.wrong.append(f"{out.name}: {found['stderr'][-2000:] or found}")
+
+    def random(self, task, n, seed=0):
+        "Kill runs of `task` `n` times: at random moments and random changes of the disk, with files half-written."
+        rng, whole, out, left = random.Random(f"{task} {seed}"), self.alone(task), None, n
+        while left:
+            out = self.folder/f"{task}-{seed}-{left}"
+            while left:
+                when = (dict(after=rng.uniform(0, whole["seconds"])) if rng.random()<.5 else
+                        dict(at=rng.randint(1, whole["changes"]), torn=rng.random()<.5))
+                if not self.go_on(task, out, **when): break
+                left -= 1
+            else: self.go_on(task, out)
+            shutil.rmtree(out)
+
+    def systematic(self, task, both=True):
+        "Kill before each change of the disk that a save and a rotation make, with the newest file whole, or in half, or `both`."
+        before, step = self.folder/f"{task}-before", 9
+        assert self.go_on(task, before, last=step)
+        changes = self.go_on(task, shutil.copytree(before, self.folder/f"{task}-count"), last=step+3)["changes"]
+        assert changes>20, "a save and a rotation were expected"
+        for at in range(1, changes+1):
+            for half in ((False, True) if both else (at%2==0,)):
+                out = shutil.copytree(before, self.folder/f"{task}-at-{at}-{half:d}")
+                self.go_on(task, out, at=at, torn=half)
+                self.go_on(task, out)
+                shutil.rmtree(out)
+
+    def summary(self):
+        "What happened, in a line."
+        fell = ", ".join(f"{n} {phase}" for phase,n in sorted(self.fell.items()))
+        return (f"{self.fell.total()} kills ({fell}), {self.passed} of them left a half-written folder, all passed over; "
+                f"weights, steps and losses bit-equal: {'NO' if self.wrong else 'yes'}")
+
+def main(n):
+    "The long form."
+    jobs = Jobs()
+    with tempfile.TemporaryDirectory() as folder:
+        kills = Kills(jobs, folder)
+        for task in TASKS: kills.random(task, -(-n//len(TASKS)))
+        print("random:", kills.summary(), flush=True)
+        kills.fell.clear(); kills.passed = 0
+        for task in TASKS: kills.systematic(task)
+        print("systematic:", kills.summary())
+        print(*kills.wrong, sep="\n", file=sys.stderr)
+    jobs.close()
+    return len(kills.wrong)>0
+
+if __name__=="__main__":
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--kills", type=int, default=60, help="random kills in all")
+    sys.exit(main(parser.parse_args().kills))
