@@ -63,14 +63,14 @@ class Kills:
             else: self.go_on(task, out)
             shutil.rmtree(out)
 
-    def systematic(self, task, both=True):
-        "Kill before each change of the disk that a save and a rotation make, with the newest file whole, or in half, or `both`."
+    def systematic(self, task, every=1, halves=(False, True)):
+        "Kill before changes of the disk that a save and a rotation make, with the newest file whole, or in half."
         before, step = self.folder/f"{task}-before", 9
         assert self.go_on(task, before, last=step)
-        changes = self.go_on(task, shutil.copytree(before, self.folder/f"{task}-count"), last=step+3)["changes"]
+        changes = self.go_on(task, shutil.copytree(before, self.folder/f"{task}-count"), last=step+2)["changes"]
         assert changes>20, "a save and a rotation were expected"
-        for at in range(1, changes+1):
-            for half in ((False, True) if both else (at%2==0,)):
+        for at in range(1, changes+1, every):
+            for half in halves[at//every%2:][:len(halves)//every]:
                 out = shutil.copytree(before, self.folder/f"{task}-at-{at}-{half:d}")
                 self.go_on(task, out, at=at, torn=half)
                 self.go_on(task, out)

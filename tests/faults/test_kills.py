@@ -6,7 +6,7 @@ from plm_nb.cli import main
 from plm_nb.data import sha256
 from shell import corpus, plm, pretrain
 
-@pytest.mark.parametrize("task, n", zip(TASKS, (6, 5, 5)))
+@pytest.mark.parametrize("task, n", [*zip(TASKS, (6, 5, 5))])
 def test_random_moments(jobs, tmp_path, task, n):
     "Else a power cut costs more than the steps since the last checkpoint: it costs the result."
     kills = Kills(jobs, tmp_path)
@@ -17,17 +17,17 @@ def test_random_moments(jobs, tmp_path, task, n):
 def test_every_moment_of_a_save_and_a_rotation(jobs, tmp_path):
     "Else there is a moment in which a kill leaves no checkpoint, or one that is taken for whole."
     kills = Kills(jobs, tmp_path)
-    kills.systematic("clm", both=False)
+    kills.systematic("clm", every=2)
     print(kills.summary())
-    assert kills.fell["in saving"]>10<kills.fell["in rotating"] and kills.passed>10
+    assert kills.fell["in saving"]>10 and kills.fell["in rotating"]>3 and kills.passed>10
     assert not kills.wrong, "\n".join(kills.wrong)
 
 def test_the_command_line(tmp_path):
     "`plm pretrain --resume` after a SIGKILL: the model, the scores and the log of a run that was left alone."
     text, out, whole = corpus(tmp_path), tmp_path/"run", tmp_path/"whole"
-    saved = "--save-steps", "40"
+    saved = "--save-steps", "20"
     assert main(pretrain(text, whole, *saved))==0
-    code, said = plm(pretrain(text, out, *saved), (out/"checkpoints/checkpoint-80").exists, signal.SIGKILL)
+    code, said = plm(pretrain(text, out, *saved), (out/"checkpoints/checkpoint-40").exists, signal.SIGKILL)
     assert code==-9, said
     assert not (out/"MANIFEST.json").exists()
     code, said = plm(pretrain(text, out, *saved, "--resume"))
