@@ -94,6 +94,7 @@ class Steps(TrainerCallback):
     def __init__(self, watch, last=None): self.watch, self.last = watch, last
     def on_step_begin(self, args, state, control, **kwargs):
         self.watch.phase("in a step")
+        if self.watch.memory[2]<0: self.watch.memory[2] = state.global_step
         if state.global_step==self.last: self.watch.kill()
 
 def work(task, out, memory, resume=True, at=None, torn=False, last=None, limit=None, **changes):
@@ -118,7 +119,8 @@ def child(job, memory, said):
 
 def run(job, memory):
     "Fork a child for `job`; SIGKILL it after `job['after']` seconds, if that is given."
-    after, memory[0], memory[1], start = job.pop("after", None), 0, 0, time.monotonic()
+    after, start = job.pop("after", None), time.monotonic()
+    memory[0], memory[1], memory[2] = 0, 0, -1 # phase, changes of the disk so far, first step that was begun
     with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as err:
         if not (pid := os.fork()):
             os.dup2(err.fileno(), 2); os.dup2(2, 1)
@@ -128,7 +130,7 @@ def run(job, memory):
             time.sleep(.001)
         said.seek(0); err.seek(0)
         return dict(code=os.waitstatus_to_exitcode(ended[1]), phase=PHASES[memory[0]], changes=memory[1],
-                    seconds=time.monotonic()-start, stderr=err.read(), **json.loads(said.read() or "{}"))
+                    first=None if memory[2]<0 else memory[2], seconds=time.monotonic()-start, stderr=err.read(), **json.loads(said.read() or "{}"))
 
 def warm_up():
     "Do once what every child would do before its first step."
@@ -138,6 +140,6 @@ def warm_up():
 
 if __name__=="__main__":
     warm_up()
-    answers, memory = os.fdopen(os.dup(1), "w"), memoryview(mmap.mmap(-1, 16)).cast("q") # phase and number of changes
+    answers, memory = os.fdopen(os.dup(1), "w"), memoryview(mmap.mmap(-1, 24)).cast("q")
     os.dup2(2, 1) # nothing but answers on the standard output
     for line in sys.stdin: print(json.dumps(run(json.loads(line), memory)), file=answers, flush=True)

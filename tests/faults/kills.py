@@ -23,9 +23,10 @@ class Jobs:
     def close(self):
         self.server.stdin.close(); self.server.wait()
 
-def half_written(out):
-    "Folders of `out` that are no finished checkpoint."
-    return [p for p in Path(out).glob("checkpoint-*") if p.suffix or not (p/"MANIFEST.json").is_file()]
+def folders(out):
+    "Steps of the sealed checkpoints in `out`, and the folders that are none."
+    sealed = {p: not p.suffix and (p/"MANIFEST.json").is_file() for p in Path(out).glob("checkpoint-*")}
+    return [int(p.name.split("-")[1]) for p in sealed if sealed[p]], [p for p in sealed if not sealed[p]]
 
 class Kills:
     "Kills runs, resumes them, and keeps count."
@@ -42,10 +43,12 @@ class Kills:
 
     def go_on(self, task, out, **when):
         "Resume the run in `out` until it is killed; None if it comes to its end before, and is compared."
+        last = max(folders(out)[0], default=0)
         found = self.jobs(task=task, out=out, **when)
+        if found["first"] not in (None, last): self.wrong.append(f"{out.name}: began at {found['first']}, not {last}")
         if found["code"]==-9:
             self.fell[found["phase"]] += 1
-            self.passed += len(half_written(out))>0
+            self.passed += len(folders(out)[1])>0
             return found
         if any(found.get(k)!=self.alone(task)[k] for k in ("weights", "steps", "losses")):
             self.wrong.append(f"{out.name}: {found['stderr'][-2000:] or found}")
@@ -73,6 +76,7 @@ class Kills:
             for half in halves[at//every%2:][:len(halves)//every]:
                 out = shutil.copytree(before, self.folder/f"{task}-at-{at}-{half:d}")
                 self.go_on(task, out, at=at, torn=half)
+                if len(sealed := folders(out)[0])<2: self.wrong.append(f"{out.name}: only {sealed} is left")
                 self.go_on(task, out)
                 shutil.rmtree(out)
 

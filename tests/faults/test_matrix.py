@@ -1,6 +1,7 @@
 "Every file of a checkpoint, damaged in every way: it is noticed, named, and an older checkpoint is taken."
-import random, shutil
+import os, random, shutil
 import pytest
+from jobs import trainer
 from plm_nb.runs import faults
 
 def flip(path, at=None, mask=255):
@@ -38,6 +39,17 @@ def test_what_a_checkpoint_holds(killed):
     assert {"MANIFEST.json", "model.safetensors", "config.json", "tokenizer.json", "optimizer.pt", "scheduler.pt",
             "trainer_state.json", "facts.json"}<=set(there)
     assert not {"training_args.bin", "rng_state.pth"} & set(there)
+
+def test_everything_is_on_the_disk(tmp_path, monkeypatch):
+    "Else the power goes, and a checkpoint that was called finished holds files of zeros."
+    synced, sync = [], os.fsync
+    def fsync(fd): synced.append(os.fstat(fd).st_ino); sync(fd)
+    monkeypatch.setattr(os, "fsync", fsync)
+    trainer("clm", tmp_path, steps=1, save_steps=1).train()
+    last = {p: len(synced)-1-synced[::-1].index(p.stat().st_ino) for p in (tmp_path, *tmp_path.rglob("*"))}
+    manifest = tmp_path/"checkpoint-1/MANIFEST.json"
+    assert all(last[p]<last[manifest] for p in manifest.parent.iterdir() if p!=manifest)
+    assert last[manifest]<last[manifest.parent]<last[tmp_path] # then the names: of the manifest, of the checkpoint
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_every_file(killed, tmp_path, damage):
