@@ -26,13 +26,13 @@ def blocks(tok): return pack(TEXTS, tok, 16).select(range(20))
 
 def sorted_texts(tok): return encode_rows(Dataset.from_dict(dict(text=TEXTS[:20], label=[0, 1, 2, 1]*5)), tok)[0]
 
-TASKS = dict( # rows, collator, what `build` takes, settings: three epochs, checkpoints in the middle of them
+TASKS = dict( # rows, collator, what `build` takes, settings: two or three epochs, checkpoints in the middle of them
     mlm=(blocks, lambda tok: MaskedLM(tok, p=(.3, .15)), dict(task="fill-mask", arch="bert"),
          dict(steps=14, save_steps=3, per_device_train_batch_size=4)),
     clm=(blocks, CausalLM, dict(task="text-generation", arch="gpt2"),
          dict(steps=13, save_steps=2, per_device_train_batch_size=2, gradient_accumulation_steps=2)),
     classes=(sorted_texts, padded, dict(task="text-classification", arch="bert", labels=["a", "b", "c"]),
-             dict(steps=16, save_steps=3, per_device_train_batch_size=3, train_sampling_strategy="group_by_length",
+             dict(epochs=2, save_steps=3, per_device_train_batch_size=3, train_sampling_strategy="group_by_length",
                   eval_strategy="steps", eval_steps=3, metric_for_best_model="loss")))
 
 def trainer(task, out, rows=None, collator=None, size="tiny", callbacks=(), metrics=None, **changes):

@@ -13,7 +13,7 @@ def corpus(folder):
 
 def pretrain(corpus, out, *more):
     "Arguments of a pretraining of a second or two."
-    return [*f"pretrain --corpus {corpus} --tokenizer char --size tiny --block-size 32 --batch-size 8 --steps 100 --out {out}"
+    return [*f"pretrain --corpus {corpus} --tokenizer char --size tiny --block-size 32 --batch-size 8 --steps 160 --out {out}"
             .split(), *more]
 
 def plm(arguments, when=lambda: False, sign=None):

@@ -1,10 +1,6 @@
 "A training that is killed at any moment and started again ends in the same bits."
-import signal
 import pytest
 from kills import TASKS, Kills
-from plm_nb.cli import main
-from plm_nb.data import sha256
-from shell import corpus, plm, pretrain
 
 @pytest.mark.parametrize("task, n", [*zip(TASKS, (6, 5, 5))])
 def test_random_moments(jobs, tmp_path, task, n):
@@ -21,15 +17,3 @@ def test_every_moment_of_a_save_and_a_rotation(jobs, tmp_path):
     print(kills.summary())
     assert kills.fell["in saving"]>10 and kills.fell["in rotating"]>3 and kills.passed>10
     assert not kills.wrong, "\n".join(kills.wrong)
-
-def test_the_command_line(tmp_path):
-    "`plm pretrain --resume` after a SIGKILL: the model, the scores and the log of a run that was left alone."
-    text, out, whole = corpus(tmp_path), tmp_path/"run", tmp_path/"whole"
-    saved = "--save-steps", "20"
-    assert main(pretrain(text, whole, *saved))==0
-    code, said = plm(pretrain(text, out, *saved), (out/"checkpoints/checkpoint-40").exists, signal.SIGKILL)
-    assert code==-9, said
-    assert not (out/"MANIFEST.json").exists()
-    code, said = plm(pretrain(text, out, *saved, "--resume"))
-    assert code==0, said
-    for name in ("model.safetensors", "scores.jsonl", "log.jsonl"): assert sha256(out/name)==sha256(whole/name), name

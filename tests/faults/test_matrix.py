@@ -1,7 +1,8 @@
 "Every file of a checkpoint, damaged in every way: it is noticed, named, and an older checkpoint is taken."
 import os, random, shutil
 import pytest
-from jobs import trainer
+from jobs import ends, trainer
+from plm_nb.data import InputError
 from plm_nb.runs import faults
 
 def flip(path, at=None, mask=255):
@@ -112,3 +113,14 @@ def test_strangers(jobs, killed, tmp_path):
     assert "checkpoint-9: passed over, pytorch_model.bin added" in said
     assert "checkpoint-999: passed over, MANIFEST.json missing" in said
     assert (run/"checkpoint-999").is_dir() and (run/"checkpoint-1000").read_text()=="a note"
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_checkpoint_by_name(killed, tmp_path, damage):
+    "Else a user who names a checkpoint gets another one, or a damaged one."
+    run = shutil.copytree(killed[0], tmp_path/"run")
+    DAMAGES[damage][0](run/"checkpoint-9/optimizer.pt")
+    with pytest.raises(InputError, match="optimizer.pt "+DAMAGES[damage][1]):
+        trainer("mlm", run).train(resume_from_checkpoint=run/"checkpoint-9")
+    t = trainer("mlm", run)
+    t.train(resume_from_checkpoint=run/"checkpoint-6")
+    assert ends(t)["weights"]==killed[1]

@@ -1,14 +1,13 @@
 "A training that must not go on stops at once, says why, and leaves what it had; one that was stopped goes on."
 import math, os, re, shutil, signal, subprocess
+from contextlib import nullcontext
 import pytest
 import torch
 from transformers import TrainerCallback
 from jobs import TASKS, blocks, ends, tokenizer, trainer
-from plm_nb.cli import main
 from plm_nb.data import InputError, sha256
 from plm_nb.objectives import MaskedLM
 from plm_nb.runs import faults
-from shell import corpus, plm, pretrain
 
 def checkpoints(out): return {int(p.name.split("-")[1]) for p in out.glob("checkpoint-*") if not faults(p)}
 
@@ -34,6 +33,8 @@ class At(TrainerCallback):
     def __init__(self, k, do): self.k, self.do = k, do
     def on_step_begin(self, args, state, control, model=None, **kwargs):
         if state.global_step+1==self.k: self.do(model)
+
+def interrupt(model): os.kill(os.getpid(), signal.SIGINT)
 
 def spoil_loss(model):
     "From now on, every score is NaN."
@@ -135,26 +136,6 @@ def test_a_file_that_cannot_be_written(jobs, tmp_path, limit):
 
 # signals
 
-def lines(out): return (out/"log.jsonl").read_text().count("\n") if (out/"log.jsonl").exists() else 0
-
-def test_signals_to_the_command_line(tmp_path):
-    "Else a cluster's SIGTERM, or Ctrl-C, costs all since the last checkpoint, and a script goes on as if all were done."
-    text, out, whole = corpus(tmp_path), tmp_path/"run", tmp_path/"whole"
-    saved = "--save-steps", "1000" # none before the end, but for the signals
-    assert main(pretrain(text, whole, *saved))==0
-    code, said = plm(pretrain(text, out, *saved), lambda: lines(out)>=2, signal.SIGTERM)
-    assert code==143, said
-    first = checkpoints(out/"checkpoints")
-    assert len(first)==1 and 0<max(first)<100 and not (out/"MANIFEST.json").exists()
-    code, said = plm(pretrain(text, out, *saved, "--resume"), lambda: lines(out)>max(first)//10+2, signal.SIGINT)
-    assert code==130 and "Traceback" not in said, said
-    assert max(first)<max(checkpoints(out/"checkpoints"))<100
-    code, said = plm(pretrain(text, out, *saved, "--resume"))
-    assert code==0, said
-    for name in ("model.safetensors", "scores.jsonl"): assert sha256(out/name)==sha256(whole/name), name
-    code, said = plm(pretrain(text, out, *saved, "--resume"))
-    assert code==0 and "finished" in said
-
 @pytest.mark.parametrize("sign, error", [(signal.SIGTERM, SystemExit), (signal.SIGINT, KeyboardInterrupt)])
 def test_signals(alone, tmp_path, sign, error):
     "The step is finished and saved, whatever `save_steps`, and the handlers are as before."
@@ -173,7 +154,7 @@ def begun(tmp_path_factory):
     "A run that was interrupted at step 7, with its checkpoints 3, 6 and 7."
     out = tmp_path_factory.mktemp("begun")/"run"
     with pytest.raises(KeyboardInterrupt):
-        trainer("mlm", out, callbacks=[At(7, lambda model: os.kill(os.getpid(), signal.SIGINT))]).train()
+        trainer("mlm", out, callbacks=[At(7, interrupt)]).train()
     return out
 
 def contents(folder): return {p: sha256(p) for p in folder.rglob("*") if p.is_file()}
@@ -207,8 +188,7 @@ def test_an_older_run(begun, alone, tmp_path):
 def test_an_older_run_beside_an_own(begun, tmp_path):
     "Checkpoints of another run with higher numbers are passed over by name, and never rotated away."
     own, run = tmp_path/"own", tmp_path/"run"
-    stop = At(4, lambda model: os.kill(os.getpid(), signal.SIGINT))
-    with pytest.raises(KeyboardInterrupt): trainer("mlm", own, seed=4, callbacks=[stop]).train()
+    with pytest.raises(KeyboardInterrupt): trainer("mlm", own, seed=4, callbacks=[At(4, interrupt)]).train()
     run.mkdir()
     shutil.copytree(own/"checkpoint-3", run/"checkpoint-3")
     for n in (6, 7): shutil.copytree(begun/f"checkpoint-{n}", run/f"checkpoint-{n}00")
@@ -219,7 +199,7 @@ def test_an_older_run_beside_an_own(begun, tmp_path):
 
 def test_folders_of_the_user(alone, tmp_path):
     "Else a folder that someone calls `checkpoint-…` is deleted by rotation."
-    for name in ("checkpoint-500", "checkpoint-final-keep", "checkpoint-2"):
+    for name in ("checkpoint-500", "checkpoint-final-keep", "checkpoint-2", "checkpoint-mine.partial"):
         (tmp_path/name).mkdir(); (tmp_path/name/"model.safetensors").write_text("mine")
     before = contents(tmp_path)
     assert resumed("mlm", tmp_path)==alone("mlm")
@@ -228,9 +208,10 @@ def test_folders_of_the_user(alone, tmp_path):
 def test_the_best_and_the_newest_two_stay(tmp_path):
     "Else the checkpoint that a run was made for is deleted."
     def score(found): return dict(score=1. if t.state.global_step==6 else .5)
-    t = trainer("classes", tmp_path, metrics=score, metric_for_best_model="score")
-    t.train()
-    assert checkpoints(tmp_path)=={6, 15, 16}
+    for last in (10, 99): # once it is killed, and goes on
+        t = trainer("classes", tmp_path, metrics=score, metric_for_best_model="score", callbacks=[At(last, interrupt)])
+        with pytest.raises(KeyboardInterrupt) if last==10 else nullcontext(): t.train(resume_from_checkpoint=True)
+    assert checkpoints(tmp_path)=={6, 12, 14}
 
 def test_a_finished_training(begun, alone, tmp_path, capfd):
     "Else zero steps look like a training, or a finished model is trained again."
