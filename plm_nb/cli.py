@@ -308,7 +308,8 @@ def show(
 def _rows(rows):
     "A table of `rows` under the names of their columns."
     if not rows: return ""
-    return "\n\n" + _table([[*rows[0]], *([_figure(v) for v in r.values()] for r in rows)], "<"+">"*(len(rows[0])-1))
+    sides = "".join("<" if any(isinstance(r[k], str) for r in rows) else ">" for k in rows[0])
+    return "\n\n" + _table([[*rows[0]], *([_figure(v) for v in r.values()] for r in rows)], sides)
 
 def _table(lines, sides):
     "The cells of `lines` under each other, at the given `sides`."

@@ -52,7 +52,8 @@ def answers(
     if inner.config.is_encoder_decoder:
         inputs["decoder_input_ids"] = inner.prepare_decoder_input_ids_from_labels(labels=labels)
     index = (labels.flatten()!=-100).nonzero().squeeze(1)
-    with _only(getattr(inner, "cls", None) or inner.get_output_embeddings(), index): found = forward(**inputs)
+    head = getattr(inner, "cls", None) or inner.get_output_embeddings() or inner.classifier
+    with _only(head, index): found = forward(**inputs)
     pairs = None if related is None else (found.seq_relationship_logits, related)
     logits = found.logits if related is None else found.prediction_logits
     return Answers(logits, labels.flatten()[index], index//labels.shape[1], pairs)

@@ -123,11 +123,14 @@ def build(
     with _seeded(seed): return kind.from_config(found)
 
 # %% ../nbs/21_transformer.ipynb #cell-73
+_BEHIND_PAD = {"roberta", "xlm-roberta", "xlm-roberta-xl", "roberta-prelayernorm", "camembert", "data2vec-text", "ibert",
+    "longformer", "mpnet", "xmod"} # families that count positions from the one behind `[PAD]`
+
 def layout(
     config, # A model's configuration
 ) -> dict: # `first`: position of a text's first token; `window`: how many tokens to either side a local layer reads
     "What masks and positions of a packed row must know about the family of `config`."
-    return dict(first=config.pad_token_id+1 if config.model_type=="roberta" else 0,
+    return dict(first=config.pad_token_id+1 if config.model_type in _BEHIND_PAD else 0,
         window=config.sliding_window if config.model_type=="modernbert" else None)
 
 # %% ../nbs/21_transformer.ipynb #cell-76
