@@ -123,8 +123,8 @@ def build(
     with _seeded(seed): return kind.from_config(found)
 
 # %% ../nbs/21_transformer.ipynb #cell-73
-_BEHIND_PAD = {"roberta", "xlm-roberta", "xlm-roberta-xl", "roberta-prelayernorm", "camembert", "data2vec-text", "ibert",
-    "longformer", "mpnet", "xmod"} # families that count positions from the one behind `[PAD]`
+_BEHIND_PAD = {"roberta", "xlm-roberta", "xlm-roberta-xl", "roberta-prelayernorm", "camembert", "data2vec-text",
+    "ibert", "longformer", "mpnet", "xmod"} # families that count positions from the one behind `[PAD]`
 
 def layout(
     config, # A model's configuration
