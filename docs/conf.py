@@ -13,6 +13,7 @@ html_title, version, language = settings['title'], settings['version'], 'en'
 
 extensions = ['myst_nb', 'sphinx_copybutton', 'sphinxcontrib.katex']
 nb_execution_mode = 'off'                                   # outputs are the saved ones
+nb_render_markdown_format = 'gfm' # tables in the markdown that a cell shows
 nb_merge_streams = True
 nb_code_prompt_show = nb_code_prompt_hide = 'Source'
 myst_enable_extensions = ['amsmath', 'attrs_block', 'deflist', 'dollarmath']
