@@ -67,7 +67,7 @@ class Watch:
         "Every audit event of this process."
         writes = event=="open" and isinstance(args[2], int) and args[2] & (os.O_WRONLY|os.O_RDWR)
         if not writes and event not in self.CHANGES or isinstance(args[0], int): return
-        inside = event in self.GONE and args[-1] not in (-1, None) # `rmtree` names a file of a folder that it has opened
+        inside = event in self.GONE and args[-1] not in (-1, None) # a name in a folder that `rmtree` opened
         if inside or os.path.abspath(os.fspath(args[0])).startswith(self.out): self.change(event, os.fspath(args[0]))
 
     def change(self, event, path):
@@ -130,7 +130,8 @@ def run(job, memory):
             time.sleep(.001)
         said.seek(0); err.seek(0)
         return dict(code=os.waitstatus_to_exitcode(ended[1]), phase=PHASES[memory[0]], changes=memory[1],
-                    first=None if memory[2]<0 else memory[2], seconds=time.monotonic()-start, stderr=err.read(), **json.loads(said.read() or "{}"))
+                    first=None if memory[2]<0 else memory[2], seconds=time.monotonic()-start, stderr=err.read(),
+                    **json.loads(said.read() or "{}"))
 
 def warm_up():
     "Do once what every child would do before its first step."
@@ -140,6 +141,7 @@ def warm_up():
 
 if __name__=="__main__":
     warm_up()
-    answers, memory = os.fdopen(os.dup(1), "w"), memoryview(mmap.mmap(-1, 24)).cast("q")
+    answers = os.fdopen(os.dup(1), "w")
+    memory = memoryview(mmap.mmap(-1, 24)).cast("q") # shared with every child
     os.dup2(2, 1) # nothing but answers on the standard output
     for line in sys.stdin: print(json.dumps(run(json.loads(line), memory)), file=answers, flush=True)

@@ -13,8 +13,8 @@ def corpus(folder):
 
 def pretrain(corpus, out, *more):
     "Arguments of a pretraining of a second or two."
-    return [*f"pretrain --corpus {corpus} --tokenizer char --size tiny --block-size 32 --batch-size 8 --steps 160 --out {out}"
-            .split(), *more]
+    usual = "--tokenizer char --size tiny --block-size 32 --batch-size 8 --steps 160"
+    return ["pretrain", "--corpus", str(corpus), "--out", str(out), *usual.split(), *more]
 
 def plm(arguments, when=lambda: False, sign=None):
     "Run `plm`; send it the signal `sign` as soon as `when` holds. Its exit code and what it said."

@@ -1,4 +1,4 @@
-"The real command line, stopped in every way: the run that was left alone, bit for bit, and exit codes that scripts can read."
+"The real command line, stopped in every way: exit codes that scripts can read, and the same bits in the end."
 import signal
 from plm_nb.cli import main
 from plm_nb.data import sha256
