@@ -164,8 +164,8 @@ def reworded(row): return {**row, "input_ids": row["input_ids"][:-1]+[9]}
 OTHER = {"per_device_train_batch_size 4, not 2": dict(per_device_train_batch_size=2), "seed 3, not 4": dict(seed=4),
          "gradient_accumulation_steps 1, not 2": dict(gradient_accumulation_steps=2),
          "learning_rate 0.001, not 0.002": dict(learning_rate=2e-3), "max_steps 14, not 20": dict(steps=20),
-         "hidden_size 128, not 256": dict(size="mini"), "rows 20, not 19": dict(rows=lambda rows: rows.select(range(19))),
-         "data": dict(rows=lambda rows: rows.map(reworded)),
+         "hidden_size 128, not 256": dict(size="mini"),
+         "rows 20, not 19": dict(rows=lambda rows: rows.select(range(19))), "data": dict(rows=lambda rows: rows.map(reworded)),
          r"collator.*0\.3.*, not .*0\.5": dict(collator=lambda tok: MaskedLM(tok, p=.5))}
 
 @pytest.mark.parametrize("difference", OTHER)
