@@ -63,7 +63,7 @@ def test_not_finite(tmp_path, task, what, spoil):
     with pytest.raises(InputError, match=rf"step {k}: the {what} is (nan|inf)") as e: t.train()
     named = map(int, re.search(r"rows ([\d, ]+\d)", str(e.value))[1].split(", "))
     assert sorted(named)==sorted(map(t.train_dataset["input_ids"][:].index, seen.rows)), str(e.value)
-    assert all(torch.equal(w, before[k]) for k,w in t.model.state_dict().items()) # no weight has seen it
+    assert all(torch.equal(w, before[name]) for name,w in t.model.state_dict().items()) # no weight has seen it
     assert checkpoints(tmp_path/"run")=={3, 6}
     assert t.state.log_history[-1]["step"]==k-1 and all(math.isfinite(l.get("loss", 0)) for l in t.state.log_history)
 
