@@ -73,6 +73,7 @@ def newest(
     "The newest checkpoint in `folder` that is whole and has the same `facts`; others are named on stderr."
     others = {}
     for path in Path(folder).glob("checkpoint-*.partial"):
+        if not re.fullmatch(r"checkpoint-\d+", path.stem): continue
         _say(f"{path.name}: removed, its writing was interrupted"); shutil.rmtree(path, ignore_errors=True)
     for path in _checkpoints(folder):
         wrong, other = unfit(path, facts)
@@ -258,7 +259,9 @@ def _stoppable(trainer):
 @patch
 def on_step_end(self:Keeper, args, state, control, **kwargs):
     stop = torch.tensor(float(self.trainer.stopped is not None), device=args.device)
-    if self.trainer.accelerator.reduce(stop, "sum")>0: control.should_save = control.should_training_stop = True
+    if self.trainer.accelerator.reduce(stop, "sum")>0: # the signal may have reached another process
+        self.trainer.stopped = self.trainer.stopped or signal.SIGTERM
+        control.should_save = control.should_training_stop = True
     if control.should_save: control.should_log = True # the mean of the next line begins here, interrupted or not
 
 # %% ../nbs/31_resume.ipynb #cell-34

@@ -211,12 +211,13 @@ def evaluation_loop(self:Trainer, dataloader, description, prediction_loss_only=
         nats, n, rows = nats+batch[0].sum().item(), n+int(batch[1].sum()), rows+len(batch[0])
         if len(batch)>2 and not prediction_loss_only: logits.append(batch[2].cpu()); labels.append(batch[3].cpu())
     if not n: raise InputError("nothing to evaluate: every label is -100; look at the collator and at the labels")
-    if self.is_in_train and not math.isfinite(nats): raise InputError(
-        f"step {self.state.global_step}: the loss on the evaluation set is {nats}; look at its rows, or lower the rate")
     found = {f"{metric_key_prefix}_loss": nats/n, f"{metric_key_prefix}_tokens": n}
     logits, labels = (torch.cat(x).numpy() if x else None for x in (logits, labels))
     if self.compute_metrics and logits is not None:
         found |= {f"{metric_key_prefix}_{k}": v for k,v in self.compute_metrics(EvalPrediction(logits, labels)).items()}
+    for k,v in found.items():
+        if self.is_in_train and isinstance(v, float) and not math.isfinite(v): raise InputError(
+            f"step {self.state.global_step}: {k} is {v}; look at the rows it is computed from, or lower the rate")
     return EvalLoopOutput(predictions=logits, label_ids=labels, metrics=found, num_samples=rows)
 
 # %% ../nbs/31_train.ipynb #cell-34
