@@ -262,29 +262,46 @@ def check(*,
     return dict(model=model, engine=engine, checks=check(body, words, engine))
 
 # %% ../nbs/90_cli.ipynb #cell-22
-def bench(
-    suite:str, # ladder: every kind of model on one text, with the same minutes for each
-    *, corpus:str="docs", # `docs`, a file, a folder, or a hub name
-    out:str=None, # New folder for the runs; not kept if not given
-    minutes:float=0.9, # Of training for each network
-    text:str=None, # Column of the text in a table
-    holdout:str=None, # What to score on: tail:0.1 or random:0.1
-    quick:bool=False, # A few seconds for each network, to see that it runs
-):
-    "Compare models, or ours with what others do."
-    _known("suite", suite, "ladder")
-    import time
+def _raced(suite, corpus, text, holdout, quick):
+    "What our way of `suite` is worth beside three others."
+    from plm_nb.data import load_corpus
+    from plm_nb.speed import contest, race, ratios
+    from plm_nb.tokenizer import train_tokenizer
+    texts = load_corpus(corpus, text, holdout)["train"]["text"][:300 if quick else 6000]
+    tokenizer = train_tokenizer(texts, "wordpiece", 1000 if quick else 8192)
+    found = race(contest(suite, texts, tokenizer, quick), 1 if quick else 5, _say)
+    return dict(ratios=ratios(found), rows=found.to_dict("records"))
+
+def _climbed(corpus, out, minutes, text, holdout, quick):
+    "Every kind of model on one text."
     from plm_nb.bench import ladder
     from plm_nb.data import load_corpus
-    from plm_nb.runs import check_free, machine
+    from plm_nb.runs import check_free
     if out: check_free(out)
     small = dict(minutes=.03, sizes=("tiny",), seeds=2, orders=3) if quick else dict(minutes=minutes)
-    start = time.monotonic()
     rows = ladder(load_corpus(corpus, text, holdout), out, say=_say, **small).reset_index()
-    return dict(machine=machine(), seconds=round(time.monotonic()-start, 1),
-                rows=json.loads(rows.to_json(orient="records", double_precision=4)))
+    return dict(rows=json.loads(rows.to_json(orient="records", double_precision=4)))
 
-# %% ../nbs/90_cli.ipynb #cell-24
+# %% ../nbs/90_cli.ipynb #cell-23
+def bench(
+    suite:str, # ladder: every kind of model on one text; pretrain, clm, finetune or tokenize: ours beside others
+    *, corpus:str="docs", # `docs`, a file, a folder, or a hub name
+    out:str=None, # ladder: new folder for the runs; not kept if not given
+    minutes:float=0.9, # ladder: of training for each network
+    text:str=None, # Column of the text in a table
+    holdout:str=None, # What to score on: tail:0.1 or random:0.1
+    quick:bool=False, # A few seconds for each, to see that it runs
+):
+    "Compare models, or ours with what others do."
+    _known("suite", suite, "ladder", "pretrain", "clm", "finetune", "tokenize")
+    import time
+    start = time.monotonic()
+    if suite=="ladder": found = _climbed(corpus, out, minutes, text, holdout, quick)
+    else: found = _raced(suite, corpus, text, holdout, quick)
+    from plm_nb.runs import machine
+    return dict(machine=machine(), seconds=round(time.monotonic()-start, 1), **found)
+
+# %% ../nbs/90_cli.ipynb #cell-25
 def _say(line): print(line, file=sys.stderr, flush=True)
 
 def _flat(found, prefix=""):
@@ -316,7 +333,7 @@ def _table(lines, sides):
     widths = [max(map(len, column)) for column in zip(*lines)]
     return "\n".join("  ".join(f"{c:{s}{w}}" for c,s,w in zip(l, sides, widths)).rstrip() for l in lines)
 
-# %% ../nbs/90_cli.ipynb #cell-26
+# %% ../nbs/90_cli.ipynb #cell-27
 COMMANDS = dict(demo=demo, tokenizer=tokenizer, pretrain=pretrain, finetune=finetune, evaluate=evaluate,
                 predict=predict, check=check, verify=verify, bench=bench)
 
@@ -335,7 +352,7 @@ def parser() -> argparse.ArgumentParser: # Of the whole command line
                        help="print one JSON object, and nothing else, on standard output")
     return top
 
-# %% ../nbs/90_cli.ipynb #cell-27
+# %% ../nbs/90_cli.ipynb #cell-28
 def main(
     argv:list[str]=None, # Arguments; None: those of the process
 ) -> int: # 0 done, 2 the input is wrong or the disk full, 130 interrupted; SIGTERM exits with 143
