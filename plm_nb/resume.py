@@ -131,6 +131,8 @@ def _later(collate, numbered):
 def get_train_dataloader(self:Resumable):
     "Promises of batches, in an order that follows from the seed."
     rows, collate = self.train_dataset, self.data_collator
+    if self.args.train_sampling_strategy=="batch_rebalance": raise InputError(
+        "train_sampling_strategy batch_rebalance: not here; choose random, sequential or group_by_length")
     if isinstance(rows, Dataset): rows = self._remove_unused_columns(rows, "training")
     else: collate = self._get_collator_with_removed_columns(collate, "training")
     torch.manual_seed(self.args.seed)

@@ -94,6 +94,11 @@ def test_no_rows(tmp_path):
     with pytest.raises(InputError, match="no rows|empty"): trainer("mlm", tmp_path/"run", rows=rows).train()
     assert not (tmp_path/"run").exists() or not any((tmp_path/"run").iterdir())
 
+def test_an_order_that_is_not_ours(tmp_path):
+    "Batches of rows that are not drawn one by one would be read wrongly, so they are refused by name."
+    with pytest.raises(InputError, match="batch_rebalance"):
+        trainer("mlm", tmp_path, train_sampling_strategy="batch_rebalance").train()
+
 # the disk
 
 def mount(folder, size, *more): return subprocess.run(
