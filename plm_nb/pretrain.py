@@ -24,7 +24,7 @@ from .objectives import OBJECTIVES, MaskedLM, add_sentinels, check_objective
 from .runs import Run, check_free, fingerprint, finished
 from .tokenizer import encode, load_tokenizer, pack, tokenizer_hash, train_tokenizer
 from .train import Log, Trainer, answers, arguments, has_bf16
-from .transformer import build, layout, load
+from .transformer import build, fast_attention, layout, load
 
 # %% ../nbs/32_pretrain.ipynb #cell-8
 def _facts(corpus, tokenizer, blocks, held):
@@ -128,6 +128,7 @@ def _started(size, tokenizer, objective, arch, rows, block_size, start, p, seed)
     "The collators, and a new body with its weights counted in `rows` or random."
     if start not in ("counted", "random"): raise InputError(f"start {start!r}: unknown; choose counted or random")
     model = build(size, tokenizer, OBJECTIVES[objective].task, arch, max_positions=max(512, block_size), seed=seed)
+    fast_attention(model, block_size)
     if start=="counted": start_counted(model, rows, tokenizer)
     return _questions(objective, arch, tokenizer, model.config, p), model
 

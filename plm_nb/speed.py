@@ -19,7 +19,7 @@ from .finetune import padded
 from .objectives import CausalLM, MaskedLM
 from .tokenizer import pack
 from .train import Trainer, arguments, has_bf16
-from .transformer import build, config
+from .transformer import build, config, fast_attention
 
 # %% ../nbs/71_speed.ipynb #cell-8
 def limit(
@@ -104,7 +104,9 @@ class Pretraining:
             args=_plain(self.folder, self.steps, self.rows, **settings),
             data_collator=DataCollatorForLanguageModeling(self.tokenizer, self.masked, mlm_probability=.15)))
 
-    def model(self): return build(self.size, self.tokenizer, self.task, self.arch, max_positions=self.block_size)
+    def model(self):
+        new = build(self.size, self.tokenizer, self.task, self.arch, max_positions=self.block_size)
+        return fast_attention(new, self.block_size)
 
 # %% ../nbs/71_speed.ipynb #cell-17
 @patch

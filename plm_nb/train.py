@@ -24,11 +24,18 @@ from .resume import Resumable
 
 # %% ../nbs/31_train.ipynb #cell-11
 @contextmanager
-def _only(head, index):
-    "While open, the module `head` sees only the rows `index` of its flattened input."
-    hook = head.register_forward_pre_hook(lambda _, args: (args[0].flatten(0, -2).index_select(0, index), *args[1:]))
+def _only(module, index):
+    "While open, `module` sees of every `(b, t, d)` only the rows `index`, as `(n, d)`."
+    def pick(x): return x.flatten(0, 1).index_select(0, index) if torch.is_tensor(x) and x.ndim==3 else x
+    hook = module.register_forward_pre_hook(lambda _, args: tuple(map(pick, args)))
     try: yield
     finally: hook.remove()
+
+def _apart(model):
+    "The module of `model` from which on every token goes its own way."
+    if model.config.model_type in ("bert", "roberta") and not model.config.is_decoder and not model.base_model.pooler:
+        return model.base_model.encoder.layer[-1].attention.output
+    return getattr(model, "cls", None) or model.get_output_embeddings() or model.classifier
 
 def asks_next(
     model:nn.Module, # Any model of transformers
@@ -52,13 +59,47 @@ def answers(
     if inner.config.is_encoder_decoder:
         inputs["decoder_input_ids"] = inner.prepare_decoder_input_ids_from_labels(labels=labels)
     index = (labels.flatten()!=-100).nonzero().squeeze(1)
-    head = getattr(inner, "cls", None) or inner.get_output_embeddings() or inner.classifier
-    with _only(head, index): found = forward(**inputs)
+    with _only(_apart(inner), index): found = forward(**inputs)
     pairs = None if related is None else (found.seq_relationship_logits, related)
     logits = found.logits if related is None else found.prediction_logits
     return Answers(logits, labels.flatten()[index], index//labels.shape[1], pairs)
 
 # %% ../nbs/31_train.ipynb #cell-15
+class _Nats(torch.autograd.Function):
+    "The nats of `labels` `(n,)` under `logits` `(n, v)`, summed, in fp32."
+    @staticmethod
+    def forward(ctx, logits, labels):
+        nats, gradient = 0., torch.empty_like(logits)
+        for said, right, into in zip(*(x.split(256) for x in (logits, labels[:, None], gradient))):
+            logp = said.float().log_softmax(1)
+            nats = nats-logp.gather(1, right).sum()
+            into.copy_(logp.exp_().scatter_add_(1, right, torch.full_like(right, -1, dtype=logp.dtype)))
+        ctx.save_for_backward(gradient)
+        return nats
+
+    @staticmethod
+    def backward(ctx, above): return above*ctx.saved_tensors[0], None
+
+# %% ../nbs/31_train.ipynb #cell-18
+def _narrow(x):
+    "The numbers in `x`, a tensor or tensors by name, in the type that autocast multiplies in, if it is on."
+    if isinstance(x, dict): return {k: _narrow(v) for k,v in x.items()}
+    if not torch.is_tensor(x) or not x.is_floating_point() or not torch.is_autocast_enabled(x.device.type): return x
+    return x.to(torch.get_autocast_dtype(x.device.type))
+
+@contextmanager
+def _narrow_stream(model):
+    "While open, the masks of `model` and what enters its first layers are `_narrow`."
+    def mask(_, args, named):
+        return args, named | {k: _narrow(v) for k,v in named.items() if k=="attention_mask"}
+    hooks = [m[0].register_forward_pre_hook(lambda _, args: (*map(_narrow, args[:1]), *args[1:]))
+             for m in model.modules() if isinstance(m, nn.ModuleList) and len(m)]
+    hooks.append(getattr(model, "module", model).base_model.register_forward_pre_hook(mask, with_kwargs=True))
+    try: yield
+    finally:
+        for hook in hooks: hook.remove()
+
+# %% ../nbs/31_train.ipynb #cell-21
 class Trainer(Resumable):
     "HF's `Trainer`, resumable, with the mean over asked labels as its loss, in training and in evaluation."
     loss_is_scaled_for_ga = True
@@ -80,17 +121,19 @@ class Trainer(Resumable):
         return super()._get_num_items_in_batch(batch_samples, device)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        logits, labels, _, pairs = answers(model, inputs)
+        with _narrow_stream(model): logits, labels, _, pairs = answers(model, inputs)
         if not len(labels): raise InputError("a batch asks for nothing: every label is -100; "
                                              "look at the collator and at the labels of the data")
         alone = num_items_in_batch is None
-        loss = F.cross_entropy(logits.float(), labels, reduction="sum")/(len(labels) if alone else num_items_in_batch)
+        if inputs["labels"].ndim>1: nats = _Nats.apply(logits, labels)
+        else: nats = F.cross_entropy(logits.float(), labels, reduction="sum")
+        loss = nats/(len(labels) if alone else num_items_in_batch)
         if pairs: loss = loss + F.cross_entropy(pairs[0].float(), pairs[1], reduction="sum")/(
             len(pairs[1]) if alone else self.rows)
         if not alone and self.args.average_tokens_across_devices: loss = loss*self.accelerator.num_processes
         return (loss, dict(logits=logits)) if return_outputs else loss
 
-# %% ../nbs/31_train.ipynb #cell-17
+# %% ../nbs/31_train.ipynb #cell-23
 def trapezoid(
     spent:float, # Share of the budget that is spent, 0 to 1
     warmup:float=0.1, # Share of the budget in which the rate rises
@@ -99,7 +142,7 @@ def trapezoid(
     "The learning rate's shape: up, level, down to zero."
     return max(0., min(1., spent/warmup, (1-spent)/decay))
 
-# %% ../nbs/31_train.ipynb #cell-19
+# %% ../nbs/31_train.ipynb #cell-25
 class Budget(TrainerCallback):
     "Stops when the budget is spent, and shows how much of it is."
     def __init__(self, trainer): self.trainer, self.bar = trainer, None
@@ -120,7 +163,7 @@ class Budget(TrainerCallback):
 
     def on_train_end(self, args, state, control, **kwargs): self.bar.close()
 
-# %% ../nbs/31_train.ipynb #cell-20
+# %% ../nbs/31_train.ipynb #cell-26
 @patch
 def spent(self:Trainer, step): # Share of the budget at `step`, 0 to 1
     if not self.minutes: return step/max(1, self.state.max_steps)
@@ -136,7 +179,7 @@ def create_scheduler(self:Trainer, num_training_steps, optimizer=None):
 @patch(as_prop=True)
 def facts(self:Trainer): return {**Resumable.facts.fget(self), "minutes": self.minutes, "decay": self.decay}
 
-# %% ../nbs/31_train.ipynb #cell-22
+# %% ../nbs/31_train.ipynb #cell-28
 def has_bf16() -> bool:
     "Does the device at hand multiply bfloat16 in hardware?"
     if torch.cuda.is_available(): return torch.cuda.is_bf16_supported(including_emulation=False)
@@ -167,7 +210,7 @@ def arguments(
         save_strategy="steps" if save_steps else "no", save_steps=save_steps or 500, save_total_limit=2)
     return TrainingArguments(out, **{**defaults, **settings})
 
-# %% ../nbs/31_train.ipynb #cell-29
+# %% ../nbs/31_train.ipynb #cell-35
 def _cut(batch, vocab_size):
     "Cut `batch` into runs of rows whose logits take at most 128 MiB."
     n = rows = len(batch["labels"])
@@ -192,7 +235,7 @@ def _scored(self:Trainer, dataloader) -> Iterator[tuple[Tensor,...]]:
         found = zip(*(_nats(model, part, forward) for part in _cut(batch, vocab_size)))
         yield self.accelerator.gather_for_metrics(tuple(torch.cat(column) for column in found))
 
-# %% ../nbs/31_train.ipynb #cell-30
+# %% ../nbs/31_train.ipynb #cell-36
 @patch
 def score(self:Trainer,
     rows, # A `Dataset` as for training
@@ -220,11 +263,11 @@ def evaluation_loop(self:Trainer, dataloader, description, prediction_loss_only=
             f"step {self.state.global_step}: {k} is {v}; look at the rows it is computed from, or lower the rate")
     return EvalLoopOutput(predictions=logits, label_ids=labels, metrics=found, num_samples=rows)
 
-# %% ../nbs/31_train.ipynb #cell-34
+# %% ../nbs/31_train.ipynb #cell-40
 @patch
 def _get_eval_sampler(self:Trainer, eval_dataset): return torch.utils.data.SequentialSampler(eval_dataset)
 
-# %% ../nbs/31_train.ipynb #cell-42
+# %% ../nbs/31_train.ipynb #cell-48
 class Log(TrainerCallback):
     "Hands every logged step to `write`, a function of keyword arguments."
     def __init__(self, write, rewind=None): self.write, self.rewind = write, rewind
