@@ -8,46 +8,49 @@ __all__ = ['WAYS', 'SUITES', 'limit', 'operations', 'Pretraining', 'Finetuning',
 # %% ../nbs/71_speed.ipynb #cell-4
 import os, tempfile, time
 from functools import partial
+from statistics import median
 import pandas as pd
 import torch
 import transformers
 from datasets import Dataset
 from fastcore.basics import patch
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 from transformers import (AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSequenceClassification,
     DataCollatorForLanguageModeling, DataCollatorWithPadding, TrainingArguments)
 from .finetune import padded
 from .objectives import CausalLM, MaskedLM
 from .tokenizer import pack
-from .train import Trainer, arguments, has_bf16
+from .train import Trainer, answers, arguments, has_bf16
 from .transformer import build, config, fast_attention
 
 # %% ../nbs/71_speed.ipynb #cell-8
 def limit(
-    seconds:float=1., # How long to try
-    width:int=1024, # Of the square matrices
+    seconds:float=1., # How long to try each size
 ) -> float: # Floating-point operations per second
-    "The best product of two matrices on this machine, in bf16 where that is fast."
-    device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
-    a, best, end = torch.randn(width, width, device=device), 0., time.perf_counter()+seconds
-    if has_bf16(): a = a.bfloat16()
-    while (start := time.perf_counter())<end:
-        (a@a)[0, 0].item() # which waits for the result
-        best = max(best, 2*width**3/(time.perf_counter()-start))
-    return best
+    "The best product of two matrices on this machine, in bf16 where that is fast: of four sizes, at their medians."
+    device, found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu", []
+    for width in (512, 1024, 2048, 4096):
+        a, times, end = torch.randn(width, width, device=device), [], time.perf_counter()+seconds
+        if has_bf16(): a = a.bfloat16()
+        while (start := time.perf_counter())<end:
+            (a@a)[0, 0].item() # which waits for the result
+            times.append(time.perf_counter()-start)
+        found.append(2*width**3/median(times))
+    return max(found)
 
 # %% ../nbs/71_speed.ipynb #cell-11
 def operations(
-    model, # With a head for tokens and `num_hidden_layers`
-    block_size:int, # Tokens in a row
-    asked:float=1., # Share of the tokens whose logits are needed, 0 to 1
-) -> float: # Floating-point operations
-    "What a token of training costs at least."
-    c = model.config
-    inside = sum(p.numel() for n,p in model.base_model.named_parameters() if "embedding" not in n and ".wte" not in n
-                 and ".wpe" not in n)
-    return 6*inside + 6*asked*c.vocab_size*c.hidden_size + 12*c.num_hidden_layers*c.hidden_size*block_size
+    model, # Any that `answers` takes
+    inputs:dict, # A batch with `labels`
+) -> int: # Floating-point operations, products of matrices only
+    "What a step of training on `inputs` costs at least."
+    with FlopCounterMode(display=False) as counted:
+        logits, labels, *_ = answers(model, inputs)
+        F.cross_entropy(logits, labels).backward()
+    return counted.get_total_flops()
 
-# %% ../nbs/71_speed.ipynb #cell-14
+# %% ../nbs/71_speed.ipynb #cell-15
 class _Clock(transformers.TrainerCallback):
     "The time at the end of each step."
     def __init__(self): self.at = []
@@ -77,7 +80,7 @@ def _plain(folder, steps, rows, **settings):
         max_steps=steps, per_device_train_batch_size=rows, save_strategy="no", logging_strategy="no", report_to=[],
         disable_tqdm=True, use_cpu=not torch.accelerator.is_available(), remove_unused_columns=False), **settings})
 
-# %% ../nbs/71_speed.ipynb #cell-16
+# %% ../nbs/71_speed.ipynb #cell-17
 class Pretraining:
     "A contest in tokens per second."
     def __init__(self,
@@ -95,6 +98,7 @@ class Pretraining:
         self.blocks, self.folder, self.masked = pack(texts, tokenizer, block_size), tempfile.mkdtemp(), objective=="mlm"
         self.tokenizer, self.size, self.rows, self.steps, self.block_size = tokenizer, size, rows, steps, block_size
         self.arch, self.task = ("bert", "fill-mask") if self.masked else ("gpt2", "text-generation")
+        self.collator = (MaskedLM if self.masked else CausalLM)(tokenizer)
 
     def _stock(self, rows, dropout=.1, **settings):
         Kind = AutoModelForMaskedLM if self.masked else AutoModelForCausalLM
@@ -108,7 +112,7 @@ class Pretraining:
         new = build(self.size, self.tokenizer, self.task, self.arch, max_positions=self.block_size)
         return fast_attention(new, self.block_size)
 
-# %% ../nbs/71_speed.ipynb #cell-17
+# %% ../nbs/71_speed.ipynb #cell-18
 @patch
 def recipe(self:Pretraining): return self._stock(self.lines)
 
@@ -122,20 +126,21 @@ def hf_best(self:Pretraining): return self._stock(self.blocks, 0., bf16=has_bf16
 def ours(self:Pretraining):
     return _rate(Trainer(
         model=self.model(), args=arguments(self.folder, steps=self.steps, per_device_train_batch_size=self.rows),
-        train_dataset=self.blocks, data_collator=(MaskedLM if self.masked else CausalLM)(self.tokenizer)))
+        train_dataset=self.blocks, data_collator=self.collator))
 
 @patch
 def share(self:Pretraining, rate): # Of the limit, at `rate` tokens per second
-    return rate*operations(self.model(), self.block_size, .15 if self.masked else 1.)/limit()
+    rows = [self.blocks[i] for i in range(4)]
+    return rate*operations(self.model(), self.collator(rows))/(4*self.block_size*limit())
 
-# %% ../nbs/71_speed.ipynb #cell-19
+# %% ../nbs/71_speed.ipynb #cell-20
 class Finetuning:
     "A contest in texts per second."
     def __init__(self,
         texts:list[str], # To sort, cut at `max_length`
         tokenizer, # Of the body
         size:str="mini", # A key of `SIZES`
-        rows:int=16, # A step
+        rows:int=64, # A step
         steps:int=20, # Each time that a way is timed
         max_length:int=128, # Tokens
     ):
@@ -155,7 +160,7 @@ class Finetuning:
             args=_plain(self.folder, self.steps, self.rows, **settings), train_dataset=self.data,
             data_collator=self._padded(padding)), _one)
 
-# %% ../nbs/71_speed.ipynb #cell-20
+# %% ../nbs/71_speed.ipynb #cell-21
 @patch
 def recipe(self:Finetuning): return self._stock("max_length")
 
@@ -173,7 +178,7 @@ def ours(self:Finetuning):
                      train_sampling_strategy="group_by_length")
     return _rate(Trainer(model=model, args=args, train_dataset=self.data, data_collator=padded(self.tokenizer)), _one)
 
-# %% ../nbs/71_speed.ipynb #cell-22
+# %% ../nbs/71_speed.ipynb #cell-23
 class Tokenizing:
     "A contest in megabytes of text per second."
     def __init__(self,
@@ -201,7 +206,7 @@ class Tokenizing:
             rows.map(self._blocks, batched=True, **{k: v for k,v in how.items() if k=="num_proc"}, **new())
             return self.megabytes/(time.perf_counter()-start)
 
-# %% ../nbs/71_speed.ipynb #cell-23
+# %% ../nbs/71_speed.ipynb #cell-24
 @patch
 def recipe(self:Tokenizing): return self._stock(self.lines)
 
@@ -217,7 +222,7 @@ def ours(self:Tokenizing):
     pack(self.texts["text"], self.tokenizer, self.block_size)
     return self.megabytes/(time.perf_counter()-start)
 
-# %% ../nbs/71_speed.ipynb #cell-25
+# %% ../nbs/71_speed.ipynb #cell-26
 WAYS = "recipe", "hf_default", "hf_best", "ours"
 
 def race(
@@ -241,7 +246,7 @@ def ratios(
     if "share" in found: each["share_of_limit"] = found.share
     return {name: dict(median=x.median(), low=x.min(), high=x.max()) for name,x in each.items()}
 
-# %% ../nbs/71_speed.ipynb #cell-27
+# %% ../nbs/71_speed.ipynb #cell-28
 SUITES = dict(pretrain=Pretraining, clm=partial(Pretraining, objective="clm"), finetune=Finetuning, tokenize=Tokenizing)
 
 def contest(

@@ -7,12 +7,14 @@ __all__ = ['SPECIALS', 'KINDS', 'WORDS', 'pieces', 'alphabet', 'train_tokenizer'
            'pack', 'report']
 
 # %% ../nbs/02_tokenizer.ipynb #cell-4
-import io, re
+import io, re, weakref
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import chain, groupby
 from pathlib import Path
+from tempfile import TemporaryDirectory
 import numpy as np
+import pyarrow as pa
 import sentencepiece as spm
 from datasets import Dataset, Features, List, Value
 from fastcore.basics import chunked
@@ -174,23 +176,42 @@ def tokenizer_hash(
     tok.no_truncation()
     return sha256(tok.to_str(pretty=True))
 
-# %% ../nbs/02_tokenizer.ipynb #cell-74
+# %% ../nbs/02_tokenizer.ipynb #cell-76
+_WORD = re.compile(r"[^ \t\n\r!-/:-@\[-`{-~]+|[!-/:-@\[-`{-~]")
+
+def _word_by_word(backend):
+    "Does `backend` encode each match of `_WORD` alike wherever it stands?"
+    kinds = type(backend.normalizer), type(backend.pre_tokenizer)
+    return kinds==(normalizers.BertNormalizer, pre_tokenizers.BertPreTokenizer) and all(
+        t.special for t in backend.get_added_tokens_decoder().values())
+
+def _rows(backend, texts, known):
+    "The ids of each of `texts`; `known`, a dictionary, keeps those of each word."
+    def ids(some): return (e.ids for e in backend.encode_batch_fast(some, add_special_tokens=False))
+    if not _word_by_word(backend): return ids(texts)
+    words = [_WORD.findall(t) for t in texts]
+    if len(known)>2**18: known.clear()
+    new = [*set(chain.from_iterable(words)).difference(known)]
+    known.update(zip(new, ids(new)))
+    return (list(chain.from_iterable(map(known.__getitem__, row))) for row in words)
+
+# %% ../nbs/02_tokenizer.ipynb #cell-77
 def encode(
     texts:Iterable[str], # Documents
     tokenizer:PreTrainedTokenizerFast, # Its truncation and padding are switched off
 ) -> Iterator[list[int]]: # The ids of each document, without special tokens
     "Encode `texts` one after the other; special strings in them are text."
-    backend = tokenizer.backend_tokenizer
+    backend, known = tokenizer.backend_tokenizer, {}
     backend.encode_special_tokens = True
     backend.no_truncation()
     backend.no_padding()
     def parts():
         for chunk in chunked(((i, p) for i,t in enumerate(texts) for p in pieces(t)), 1024):
             rows, some = zip(*chunk)
-            yield from zip(rows, backend.encode_batch_fast(some, add_special_tokens=False))
-    for _,group in groupby(parts(), lambda o: o[0]): yield list(chain.from_iterable(e.ids for _,e in group))
+            yield from zip(rows, _rows(backend, some, known))
+    for _,group in groupby(parts(), lambda o: o[0]): yield list(chain.from_iterable(ids for _,ids in group))
 
-# %% ../nbs/02_tokenizer.ipynb #cell-77
+# %% ../nbs/02_tokenizer.ipynb #cell-82
 _PLAIN = "The dog saw 3 cats. 狗看见了三只猫。Собака видела кошек."
 
 def load_tokenizer(
@@ -213,27 +234,41 @@ def load_tokenizer(
         raise InputError(f"tokenizer {path}: a plain sentence is nothing but {tok.unk_token}; {wanted}")
     return tok
 
-# %% ../nbs/02_tokenizer.ipynb #cell-80
+# %% ../nbs/02_tokenizer.ipynb #cell-85
+def _blocks(texts, tokenizer, block_size):
+    "Runs of blocks, `(n, block_size)` int32; the last of them is what is left over, `(tail,)`."
+    cls, sep, rest = tokenizer.cls_token_id, tokenizer.sep_token_id, np.empty(0, np.int32)
+    for rows in chunked(encode(texts, tokenizer), 1024):
+        rest = np.concatenate([rest, np.fromiter(chain.from_iterable((cls, *row, sep) for row in rows), np.int32)])
+        n = len(rest)//block_size*block_size
+        yield rest[:n].reshape(-1, block_size)
+        rest = rest[n:]
+    yield rest
+
 def pack(
     texts:Iterable[str], # Documents, of any length
     tokenizer:PreTrainedTokenizerFast, # With `[CLS]` and `[SEP]`, or tokens in their role
     block_size:int, # Tokens in a block
-) -> Dataset: # One column `input_ids`, int32, each row exactly `block_size` long
+) -> Dataset: # One column `input_ids`, int32, each row exactly `block_size` long, in a file of its own
     "Lay `texts` end to end as `[CLS] … [SEP]` and cut them into blocks."
-    cls, sep = tokenizer.cls_token_id, tokenizer.sep_token_id
-    if cls is None or sep is None: raise InputError("this tokenizer has no [CLS] and [SEP] to mark documents with; "
-                                                    "take one that `plm tokenizer` trained")
+    if None in (tokenizer.cls_token_id, tokenizer.sep_token_id): raise InputError(
+        "this tokenizer has no [CLS] and [SEP] to mark documents with; take one that `plm tokenizer` trained")
     if block_size<1: raise InputError(f"block_size {block_size}: a block holds at least one token")
-    ids = np.concatenate([np.array([cls, *row, sep], dtype=np.int32) for row in encode(_documents(texts), tokenizer)])
-    n, tail = divmod(len(ids), block_size)
-    if n==0: raise InputError(f"the text has {len(ids)} tokens, fewer than one block of {block_size}; "
-                              f"give more text or a block_size of at most {len(ids)}")
-    blocks = Dataset.from_dict({"input_ids": ids[:n*block_size].reshape(n, block_size)},
-                               features=Features({"input_ids": List(Value("int32"), length=block_size)}))
+    folder, n = TemporaryDirectory(prefix="plm-blocks-"), 0
+    schema = Features({"input_ids": List(Value("int32"), length=block_size)}).arrow_schema
+    with pa.OSFile(f"{folder.name}/blocks.arrow", "wb") as file, pa.ipc.new_stream(file, schema) as out:
+        for run in _blocks(_documents(texts), tokenizer, block_size):
+            if run.ndim==1: tail = len(run); break
+            n += len(run)
+            out.write(pa.record_batch([pa.FixedSizeListArray.from_arrays(run.ravel(), block_size)], schema=schema))
+    blocks = Dataset.from_file(f"{folder.name}/blocks.arrow")
+    weakref.finalize(blocks.data, folder.cleanup)
+    if n==0: raise InputError(f"the text has {tail} tokens, fewer than one block of {block_size}; "
+                              f"give more text or a block_size of at most {tail}")
     blocks.info.description = f"{n} blocks of {block_size} tokens, {tail} tokens left out"
     return blocks
 
-# %% ../nbs/02_tokenizer.ipynb #cell-88
+# %% ../nbs/02_tokenizer.ipynb #cell-93
 def report(
     tokenizer:PreTrainedTokenizerFast, # Trained here or loaded
     texts:Iterable[str], # Text it was not trained on
