@@ -284,7 +284,7 @@ def _climbed(corpus, out, minutes, text, holdout, quick):
 
 # %% ../nbs/90_cli.ipynb #cell-23
 def bench(
-    suite:str, # ladder: every kind of model on one text; pretrain, clm, finetune or tokenize: ours beside others
+    suite:str, # ladder: every kind of model; pretrain, clm, finetune, tokenize, ngram or evaluate: ours beside others
     *, corpus:str="docs", # `docs`, a file, a folder, or a hub name
     out:str=None, # ladder: new folder for the runs; not kept if not given
     minutes:float=0.9, # ladder: of training for each network
@@ -293,7 +293,7 @@ def bench(
     quick:bool=False, # A few seconds for each, to see that it runs
 ):
     "Compare models, or ours with what others do."
-    _known("suite", suite, "ladder", "pretrain", "clm", "finetune", "tokenize")
+    _known("suite", suite, "ladder", "pretrain", "clm", "finetune", "tokenize", "ngram", "evaluate")
     import time
     start = time.monotonic()
     if suite=="ladder": found = _climbed(corpus, out, minutes, text, holdout, quick)

@@ -39,8 +39,9 @@ def levels(
     tokenizer, # Whose special tokens do not count
 ) -> dict: # Nats per asked token of a model that knows nothing, and of one that only counted
     "The two losses that frame a curve: all tokens alike, and tokens by their frequency."
-    ids = torch.tensor([i for row in blocks["input_ids"] for i in row])
-    counts = torch.bincount(ids, minlength=len(tokenizer)).double()
+    counts = torch.zeros(len(tokenizer), dtype=torch.float64)
+    for some in blocks.select_columns("input_ids").with_format("numpy").iter(4096):
+        counts += torch.from_numpy(np.bincount(np.concatenate(some["input_ids"]), minlength=len(tokenizer)))
     counts[tokenizer.all_special_ids] = 0
     words = len(tokenizer)-len(tokenizer.all_special_ids)
     share = counts[counts>0]/counts.sum()
@@ -89,8 +90,9 @@ def start_counted(
     tokenizer, # Its tokenizer
     scale:float=0.1, # Standard deviation of the embedding; positions have 0.02
 ):
-    "Give `model` what can be counted in `blocks`: its embedding and the bias of its head."
-    counts = cooccurrence(blocks, tokenizer)
+    "Give `model` what can be counted in `blocks`, or in a million of their tokens: its embedding, its head's bias."
+    some = range(0, len(blocks), 1+len(blocks)*len(blocks[0]["input_ids"])//2**21)
+    counts = cooccurrence(blocks.select(some), tokenizer)
     frequency = np.asarray(counts.sum(1)).ravel()+1
     vectors = torch.from_numpy(counted_embeddings(counts, model.config.hidden_size))*scale
     words = [i for i in range(len(tokenizer)) if i not in set(tokenizer.all_special_ids)]

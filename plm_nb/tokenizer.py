@@ -245,6 +245,7 @@ def _blocks(texts, tokenizer, block_size):
         rest = rest[n:]
     yield rest
 
+# %% ../nbs/02_tokenizer.ipynb #cell-86
 def pack(
     texts:Iterable[str], # Documents, of any length
     tokenizer:PreTrainedTokenizerFast, # With `[CLS]` and `[SEP]`, or tokens in their role
@@ -268,7 +269,7 @@ def pack(
     blocks.info.description = f"{n} blocks of {block_size} tokens, {tail} tokens left out"
     return blocks
 
-# %% ../nbs/02_tokenizer.ipynb #cell-93
+# %% ../nbs/02_tokenizer.ipynb #cell-94
 def report(
     tokenizer:PreTrainedTokenizerFast, # Trained here or loaded
     texts:Iterable[str], # Text it was not trained on

@@ -116,24 +116,27 @@ class Trainer(Resumable):
         for callback in (transformers.ProgressCallback, transformers.PrinterCallback): self.remove_callback(callback)
         self.add_callback(Budget(self))
 
-    def _get_num_items_in_batch(self, batch_samples, device):
-        self.rows = self.accelerator.reduce(torch.tensor(sum(len(b["labels"]) for b in batch_samples), device=device))
-        return super()._get_num_items_in_batch(batch_samples, device)
+# %% ../nbs/31_train.ipynb #cell-22
+@patch
+def _get_num_items_in_batch(self:Trainer, batch_samples, device):
+    self.rows = self.accelerator.reduce(torch.tensor(sum(len(b["labels"]) for b in batch_samples), device=device))
+    return Resumable._get_num_items_in_batch(self, batch_samples, device)
 
-    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        with _narrow_stream(model): logits, labels, _, pairs = answers(model, inputs)
-        if not len(labels): raise InputError("a batch asks for nothing: every label is -100; "
-                                             "look at the collator and at the labels of the data")
-        alone = num_items_in_batch is None
-        if inputs["labels"].ndim>1: nats = _Nats.apply(logits, labels)
-        else: nats = F.cross_entropy(logits.float(), labels, reduction="sum")
-        loss = nats/(len(labels) if alone else num_items_in_batch)
-        if pairs: loss = loss + F.cross_entropy(pairs[0].float(), pairs[1], reduction="sum")/(
-            len(pairs[1]) if alone else self.rows)
-        if not alone and self.args.average_tokens_across_devices: loss = loss*self.accelerator.num_processes
-        return (loss, dict(logits=logits)) if return_outputs else loss
+@patch
+def compute_loss(self:Trainer, model, inputs, return_outputs=False, num_items_in_batch=None):
+    with _narrow_stream(model): logits, labels, _, pairs = answers(model, inputs)
+    if not len(labels): raise InputError("a batch asks for nothing: every label is -100; "
+                                         "look at the collator and at the labels of the data")
+    alone = num_items_in_batch is None
+    if inputs["labels"].ndim>1: nats = _Nats.apply(logits, labels)
+    else: nats = F.cross_entropy(logits.float(), labels, reduction="sum")
+    loss = nats/(len(labels) if alone else num_items_in_batch)
+    if pairs: loss = loss + F.cross_entropy(pairs[0].float(), pairs[1], reduction="sum")/(
+        len(pairs[1]) if alone else self.rows)
+    if not alone and self.args.average_tokens_across_devices: loss = loss*self.accelerator.num_processes
+    return (loss, dict(logits=logits)) if return_outputs else loss
 
-# %% ../nbs/31_train.ipynb #cell-23
+# %% ../nbs/31_train.ipynb #cell-24
 def trapezoid(
     spent:float, # Share of the budget that is spent, 0 to 1
     warmup:float=0.1, # Share of the budget in which the rate rises
@@ -142,7 +145,7 @@ def trapezoid(
     "The learning rate's shape: up, level, down to zero."
     return max(0., min(1., spent/warmup, (1-spent)/decay))
 
-# %% ../nbs/31_train.ipynb #cell-25
+# %% ../nbs/31_train.ipynb #cell-26
 class Budget(TrainerCallback):
     "Stops when the budget is spent, and shows how much of it is."
     def __init__(self, trainer): self.trainer, self.bar = trainer, None
@@ -163,7 +166,7 @@ class Budget(TrainerCallback):
 
     def on_train_end(self, args, state, control, **kwargs): self.bar.close()
 
-# %% ../nbs/31_train.ipynb #cell-26
+# %% ../nbs/31_train.ipynb #cell-27
 @patch
 def spent(self:Trainer, step): # Share of the budget at `step`, 0 to 1
     if not self.minutes: return step/max(1, self.state.max_steps)
@@ -179,7 +182,7 @@ def create_scheduler(self:Trainer, num_training_steps, optimizer=None):
 @patch(as_prop=True)
 def facts(self:Trainer): return {**Resumable.facts.fget(self), "minutes": self.minutes, "decay": self.decay}
 
-# %% ../nbs/31_train.ipynb #cell-28
+# %% ../nbs/31_train.ipynb #cell-29
 def has_bf16() -> bool:
     "Does the device at hand multiply bfloat16 in hardware?"
     if torch.cuda.is_available(): return torch.cuda.is_bf16_supported(including_emulation=False)
@@ -210,7 +213,7 @@ def arguments(
         save_strategy="steps" if save_steps else "no", save_steps=save_steps or 500, save_total_limit=2)
     return TrainingArguments(out, **{**defaults, **settings})
 
-# %% ../nbs/31_train.ipynb #cell-35
+# %% ../nbs/31_train.ipynb #cell-36
 def _cut(batch, vocab_size):
     "Cut `batch` into runs of rows whose logits take at most 128 MiB."
     n = rows = len(batch["labels"])
@@ -235,7 +238,7 @@ def _scored(self:Trainer, dataloader) -> Iterator[tuple[Tensor,...]]:
         found = zip(*(_nats(model, part, forward) for part in _cut(batch, vocab_size)))
         yield self.accelerator.gather_for_metrics(tuple(torch.cat(column) for column in found))
 
-# %% ../nbs/31_train.ipynb #cell-36
+# %% ../nbs/31_train.ipynb #cell-37
 @patch
 def score(self:Trainer,
     rows, # A `Dataset` as for training
@@ -263,11 +266,11 @@ def evaluation_loop(self:Trainer, dataloader, description, prediction_loss_only=
             f"step {self.state.global_step}: {k} is {v}; look at the rows it is computed from, or lower the rate")
     return EvalLoopOutput(predictions=logits, label_ids=labels, metrics=found, num_samples=rows)
 
-# %% ../nbs/31_train.ipynb #cell-40
+# %% ../nbs/31_train.ipynb #cell-41
 @patch
 def _get_eval_sampler(self:Trainer, eval_dataset): return torch.utils.data.SequentialSampler(eval_dataset)
 
-# %% ../nbs/31_train.ipynb #cell-48
+# %% ../nbs/31_train.ipynb #cell-49
 class Log(TrainerCallback):
     "Hands every logged step to `write`, a function of keyword arguments."
     def __init__(self, write, rewind=None): self.write, self.rewind = write, rewind
