@@ -29,7 +29,7 @@ from .runs import Run, check_free, fingerprint, finished
 from .tasks import few, load_task
 from .tokenizer import load_tokenizer, tokenizer_hash, train_tokenizer
 from .train import Log, Trainer, arguments
-from .transformer import build, load
+from .transformer import build, fast_attention, load
 
 # %% ../nbs/40_finetune.ipynb #cell-9
 def encode_rows(
@@ -102,6 +102,7 @@ def fit(
     **settings, # Any other `TrainingArguments`
 ) -> Trainer: # Trained
     "Train `model` on labelled `rows`."
+    fast_attention(model, max(map(len, rows["input_ids"])))
     args = arguments(str(checkpoints), epochs=epochs, seed=seed, learning_rate=learning_rate,
                      per_device_train_batch_size=batch_size, train_sampling_strategy="group_by_length", **settings)
     head = {id(p) for p in model.classifier.parameters()} if hasattr(model, "classifier") else set()

@@ -7,10 +7,11 @@ __all__ = ['WAYS', 'SUITES', 'limit', 'operations', 'Pretraining', 'Evaluating',
            'ratios', 'contest', 'in_fresh_process']
 
 # %% ../nbs/71_speed.ipynb #cell-4
-import math, os, pickle, subprocess, sys, tempfile, time
+import math, os, pickle, subprocess, sys, time
 from collections import Counter
 from functools import partial
 from statistics import median
+from tempfile import TemporaryDirectory
 import pandas as pd
 import torch
 import transformers
@@ -98,8 +99,9 @@ class Pretraining:
         lines = [l for t in texts for l in t.split("\n") if l.strip()]
         ids = tokenizer(lines, truncation=True, max_length=block_size)["input_ids"]
         self.lines = Dataset.from_dict(dict(input_ids=ids))
-        self.blocks, self.folder, self.masked = pack(texts, tokenizer, block_size), tempfile.mkdtemp(), objective=="mlm"
+        self.blocks, self.folder = pack(texts, tokenizer, block_size), TemporaryDirectory()
         self.tokenizer, self.size, self.rows, self.steps, self.block_size = tokenizer, size, rows, steps, block_size
+        self.masked = objective=="mlm"
         self.arch, self.task = ("bert", "fill-mask") if self.masked else ("gpt2", "text-generation")
         self.collator = (MaskedLM if self.masked else CausalLM)(tokenizer)
 
@@ -111,7 +113,7 @@ def stock(self:Pretraining, dropout=.1, rows=None, **settings):
     body = config(self.arch, self.size, len(self.tokenizer), dropout, self.block_size)
     trainer = transformers.Trainer(
         model=Kind.from_config(body, attn_implementation="sdpa"), train_dataset=rows,
-        args=_plain(self.folder, self.steps, self.rows, **settings),
+        args=_plain(self.folder.name, self.steps, self.rows, **settings),
         data_collator=DataCollatorForLanguageModeling(self.tokenizer, self.masked, mlm_probability=.15))
     trainer.remove_callback(transformers.PrinterCallback)
     return trainer
@@ -123,7 +125,7 @@ def model(self:Pretraining):
 
 @patch
 def trainer(self:Pretraining):
-    args = arguments(self.folder, steps=self.steps, per_device_train_batch_size=self.rows)
+    args = arguments(self.folder.name, steps=self.steps, per_device_train_batch_size=self.rows)
     return Trainer(model=self.model(), args=args, train_dataset=self.blocks, data_collator=self.collator)
 
 # %% ../nbs/71_speed.ipynb #cell-19
@@ -172,7 +174,7 @@ class Finetuning:
         steps:int=12, # Each time that a way is timed
         max_length:int=128, # Tokens
     ):
-        self.tokenizer, self.size, self.steps, self.folder = tokenizer, size, steps, tempfile.mkdtemp()
+        self.tokenizer, self.size, self.steps, self.folder = tokenizer, size, steps, TemporaryDirectory()
         self.rows, self.max_length, self.labels = rows, max_length, list("abcdefgh")
         ids = tokenizer(texts, truncation=True, max_length=max_length)["input_ids"]
         self.data = Dataset.from_dict(dict(input_ids=ids, labels=[i%8 for i in range(len(ids))]))
@@ -185,7 +187,7 @@ class Finetuning:
         body.num_labels = len(self.labels)
         return _rate(transformers.Trainer(
             model=AutoModelForSequenceClassification.from_config(body, attn_implementation="sdpa"),
-            args=_plain(self.folder, self.steps, self.rows, **settings), train_dataset=self.data,
+            args=_plain(self.folder.name, self.steps, self.rows, **settings), train_dataset=self.data,
             data_collator=self._padded(padding)), _one)
 
 # %% ../nbs/71_speed.ipynb #cell-24
@@ -202,7 +204,7 @@ def hf_best(self:Finetuning):
 @patch
 def ours(self:Finetuning):
     model = build(self.size, self.tokenizer, "text-classification", labels=self.labels, max_positions=self.max_length)
-    args = arguments(self.folder, steps=self.steps, per_device_train_batch_size=self.rows,
+    args = arguments(self.folder.name, steps=self.steps, per_device_train_batch_size=self.rows,
                      train_sampling_strategy="group_by_length")
     return _rate(Trainer(model=model, args=args, train_dataset=self.data, data_collator=padded(self.tokenizer)), _one)
 
@@ -226,7 +228,7 @@ class Tokenizing:
 
     def _stock(self, rows, **how):
         "Tokenize, then lay end to end, by two maps without a cache."
-        with tempfile.TemporaryDirectory() as d:
+        with TemporaryDirectory() as d:
             start, names = time.perf_counter(), iter(range(9))
             def new(): return dict(cache_file_name=f"{d}/{next(names)}.arrow", load_from_cache_file=False)
             rows = rows.map(lambda r: dict(input_ids=self.tokenizer(r["text"])["input_ids"]), remove_columns="text",

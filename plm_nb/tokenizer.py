@@ -7,7 +7,7 @@ __all__ = ['SPECIALS', 'KINDS', 'WORDS', 'pieces', 'alphabet', 'train_tokenizer'
            'pack', 'report']
 
 # %% ../nbs/02_tokenizer.ipynb #cell-4
-import io, re, weakref
+import io, re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import chain, groupby
@@ -235,6 +235,8 @@ def load_tokenizer(
     return tok
 
 # %% ../nbs/02_tokenizer.ipynb #cell-85
+_FOLDERS = [] # of packed blocks; they go when the process ends
+
 def _blocks(texts, tokenizer, block_size):
     "Runs of blocks, `(n, block_size)` int32; the last of them is what is left over, `(tail,)`."
     cls, sep, rest = tokenizer.cls_token_id, tokenizer.sep_token_id, np.empty(0, np.int32)
@@ -262,10 +264,10 @@ def pack(
             if run.ndim==1: tail = len(run); break
             n += len(run)
             out.write(pa.record_batch([pa.FixedSizeListArray.from_arrays(run.ravel(), block_size)], schema=schema))
-    blocks = Dataset.from_file(f"{folder.name}/blocks.arrow")
-    weakref.finalize(blocks.data, folder.cleanup)
     if n==0: raise InputError(f"the text has {tail} tokens, fewer than one block of {block_size}; "
                               f"give more text or a block_size of at most {tail}")
+    _FOLDERS.append(folder)
+    blocks = Dataset.from_file(f"{folder.name}/blocks.arrow")
     blocks.info.description = f"{n} blocks of {block_size} tokens, {tail} tokens left out"
     return blocks
 

@@ -89,6 +89,36 @@ def test_pack_loses_only_the_tail(toks, kind):
     assert rows.ravel().tolist()==stream[:rows.size]
     assert f"{len(stream)%64} tokens left out" in blocks.info.description
 
+PACKS = """
+import os, pickle, tempfile
+from pydoc_data import topics
+from plm_nb.data import InputError
+from plm_nb.tokenizer import pack, train_tokenizer
+texts = list(topics.topics.values())
+tok = train_tokenizer(texts, "wordpiece", 1500)
+try: pack(["a"], tok, 64)
+except InputError: pass
+assert not os.listdir(tempfile.gettempdir())
+blocks = pack(texts, tok, 64)
+first, some = blocks[0], blocks.select(range(5))
+del blocks
+assert os.listdir(tempfile.gettempdir()) and pickle.loads(pickle.dumps(some))[0]==first
+"""
+
+def test_blocks_leave_no_file(tmp_path):
+    "Blocks lie in a file that other processes can read, too; when the process ends, or packing fails, there is none."
+    subprocess.run([sys.executable, "-c", PACKS], env={**os.environ, "TMPDIR": str(tmp_path)}, check=True)
+    assert not [*tmp_path.iterdir()]
+
+@pytest.mark.parametrize("added", ["", "of the"])
+def test_a_word_is_cut_alike_wherever_it_stands(added):
+    "Many texts at once give the ids of each by itself, unless a token of more than one word forbids it."
+    tok = train_tokenizer(TEXTS, "wordpiece", SIZE)
+    if added: tok.add_tokens([added])
+    alone = [tok.encode(t, add_special_tokens=False, verbose=False) for t in TEXTS[:40]]
+    assert [*encode(TEXTS[:40], tok)]==alone
+    assert not added or any(len(tok)-1 in ids for ids in alone)
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_little_text(kind):
     least = 261 if kind=="byte-bpe" else 9 if kind=="wordpiece" else 8

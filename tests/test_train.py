@@ -55,6 +55,23 @@ def test_accumulation_changes_nothing(tok, tasks, tmp_path, task, seed):
         assert other==pytest.approx(losses, rel=2e-5), split # the log keeps four digits or so
         assert (moved-weights).abs().max()<2e-6, split
 
+@pytest.mark.parametrize("arch", ["bert", "roberta", "distilbert", "modernbert"])
+def test_what_is_not_asked_is_not_missed(tok, arch):
+    "Where only the asked tokens go through the last layer and the head, loss and gradients are those of all tokens."
+    model = build("tiny", tok, "fill-mask", arch).train()
+    rows = pack(TEXTS*2, tok, 16)
+    batch = MaskedLM(tok, seed=0, **layout(model.config))([rows[i] for i in range(8)])
+    def gradients(loss):
+        found = torch.autograd.grad(loss, [*model.parameters()], allow_unused=True)
+        return torch.cat([g.flatten() for g in found if g is not None])
+    trainer = Trainer(model=model, args=arguments("unused", steps=1, bf16=False, use_cpu=True))
+    ours = trainer.compute_loss(model, batch)
+    logits = model(**{k: v for k,v in batch.items() if k!="labels"}).logits
+    plain = F.cross_entropy(logits.flatten(0, 1), batch["labels"].flatten())
+    assert ours.item()==pytest.approx(plain.item(), rel=1e-6)
+    a, b = gradients(ours), gradients(plain)
+    assert ((a-b).norm()/b.norm()).item()<1e-5
+
 @pytest.mark.parametrize("objective, arch", [(o, a) for o,r in OBJECTIVES.items() for a in r.archs])
 def test_every_objective_counts_its_questions(tok, tmp_path, objective, arch):
     "Eight rows at once, or in parts: the same loss, and the same gradients to 1e-5."
