@@ -61,7 +61,9 @@ def report(fn, i, source, error):
 def refresh(fn, flags):
     "Run `save` on `fn` in a fresh process; True if it went well"
     start, env = time.time(), {**os.environ, **ENV}
-    if flags: env['OMP_NUM_THREADS'] = str(os.cpu_count()); del env['TOKENIZERS_PARALLELISM'] # the long cells
+    if flags: # the long cells have the machine to themselves
+        env['OMP_NUM_THREADS'] = str(os.cpu_count())
+        del env['TOKENIZERS_PARALLELISM']
     with tempfile.TemporaryDirectory() as cwd:
         r = subprocess.run([sys.executable, Path(__file__).resolve(), '--in-process', fn.resolve(), *flags], cwd=cwd,
                            env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)

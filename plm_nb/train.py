@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 import torch
 import transformers
-from accelerate.utils import slice_tensors
+from accelerate.utils import recursively_apply, slice_tensors
 from fastcore.basics import patch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -82,10 +82,12 @@ class _Nats(torch.autograd.Function):
 
 # %% ../nbs/31_train.ipynb #cell-18
 def _narrow(x):
-    "The numbers in `x`, a tensor or tensors by name, in the type that autocast multiplies in, if it is on."
-    if isinstance(x, dict): return {k: _narrow(v) for k,v in x.items()}
-    if not torch.is_tensor(x) or not x.is_floating_point() or not torch.is_autocast_enabled(x.device.type): return x
-    return x.to(torch.get_autocast_dtype(x.device.type))
+    "The tensors of numbers in `x` in the type that autocast multiplies in, if it is on."
+    def narrow(t):
+        kind = t.device.type
+        wide = t.is_floating_point() and torch.is_autocast_enabled(kind)
+        return t.to(torch.get_autocast_dtype(kind)) if wide else t
+    return recursively_apply(narrow, x)
 
 @contextmanager
 def _narrow_stream(model):
@@ -128,11 +130,8 @@ def compute_loss(self:Trainer, model, inputs, return_outputs=False, num_items_in
     if not len(labels): raise InputError("a batch asks for nothing: every label is -100; "
                                          "look at the collator and at the labels of the data")
     alone = num_items_in_batch is None
-    if inputs["labels"].ndim>1: nats = _Nats.apply(logits, labels)
-    else: nats = F.cross_entropy(logits.float(), labels, reduction="sum")
-    loss = nats/(len(labels) if alone else num_items_in_batch)
-    if pairs: loss = loss + F.cross_entropy(pairs[0].float(), pairs[1], reduction="sum")/(
-        len(pairs[1]) if alone else self.rows)
+    loss = _Nats.apply(logits, labels)/(len(labels) if alone else num_items_in_batch)
+    if pairs: loss = loss + _Nats.apply(*pairs)/(len(pairs[1]) if alone else self.rows)
     if not alone and self.args.average_tokens_across_devices: loss = loss*self.accelerator.num_processes
     return (loss, dict(logits=logits)) if return_outputs else loss
 
