@@ -170,11 +170,12 @@ def finetune(*,
     seed:int=0, # The first of them
 ):
     "Fine-tune a body on labelled rows, and score it."
-    from plm_nb.finetune import finetune
+    from plm_nb.finetune import TextClassification, finetune
     folders = _folders(out, seed, seeds, resume)
     rows = _task(task, data, train, validation, test, text, label, text2, encoding)
-    asked = model, tokenizer, size, epochs, learning_rate, batch_size, labels_per_class, max_length, save_steps, resume
-    return _side_by_side(out, {s: finetune(rows, folder, *asked, s).record for s,folder in folders.items()})
+    asked = model, tokenizer, size, TextClassification(max_length), labels_per_class, save_steps, resume
+    recipe = dict(epochs=epochs, learning_rate=learning_rate, batch_size=batch_size)
+    return _side_by_side(out, {s: finetune(rows, folder, *asked, s, **recipe).record for s,folder in folders.items()})
 
 # %% ../nbs/90_cli.ipynb #cell-18
 def _typed(file):
@@ -201,10 +202,10 @@ def evaluate(*,
     seed:int=0, # Unused: nothing is drawn but the interval, and always alike
 ):
     "Score a saved classifier on labelled rows."
-    from plm_nb.finetune import evaluate
+    from plm_nb.finetune import TextClassification, evaluate
     if out: _folders(out, seed, 1)
     rows = _task(task, data, train, validation, test, text, label, text2, encoding)
-    return {split: evaluate(model, rows, split, max_length, out)}
+    return {split: evaluate(model, rows, split, TextClassification(max_length), out)}
 
 # %% ../nbs/90_cli.ipynb #cell-19
 def predict(

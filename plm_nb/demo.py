@@ -12,7 +12,8 @@ import matplotlib.pyplot as plt
 from datasets import DatasetDict
 from jinja2 import Environment
 from .data import load_corpus
-from .finetune import TextClassifier, finetune, learning_curve, plot_curve, predict, tfidf
+from .estimators import TextClassifier, learning_curve, plot_curve, tfidf
+from .finetune import finetune, predict
 from .pretrain import blanks_right, count_ngrams, fill, pretrain
 from .runs import check_free
 from .tasks import load_task
@@ -181,7 +182,7 @@ def _working(found, task, tokenizer, job, curve):
              alt="macro F1 against labels per class for three methods",
              text=f"With {n} labels a class, over {curve.seed.nunique()} handfuls, the pretrained body is "
                   f"{w['mean']:+.3f} ({w['low']:+.3f} to {w['high']:+.3f}) from a random start."),
-        dict(title="What it confuses", image=_plot(job, "confusion.png"), alt="confusion matrix of eight libraries",
+        dict(title="What it confuses", image=_plot(job, "answers.png"), alt="confusion matrix of eight libraries",
              text=f"Which library says this? Accuracy {c['accuracy']:.3f}, macro F1 {c['f1']:.3f} (95 % interval "
                   f"{c['f1_low']:.3f} to {c['f1_high']:.3f}) on {len(task['test']):,} unseen rows."),
         dict(title="Some of its answers", columns=["text", "truth", "first answer", "second"],

@@ -18,6 +18,7 @@ from . import __version__
 from .data import InputError, sha256
 from .likelihood import in_every_unit
 from .metrics import scores
+from .overlap import SCORES
 
 # %% ../nbs/30_runs.ipynb #cell-7
 def _plain(x): return x.tolist() # of an array or a tensor
@@ -112,28 +113,29 @@ class Run:
             raise InputError(f"{path}: no run here (run.json is missing); give a folder that plm has written")
         self.record = _read_json(self.path/"run.json")
 
-    @classmethod
-    def start(cls,
-        out:str|Path, # New or empty folder
-        command:str, # The verb: `pretrain`, `finetune` …
-        arguments:dict, # What the user asked for
-        resume:bool=False, # Go on with the run in `out`, if there is one
-        **facts, # Whatever else the result depends on: `seed`, `data`, `tokenizer` …
-    ) -> "Run": # Its record is on the disk, with status `running`
-        "Open a run in the folder `out`; one that is gone on with must have the same arguments and facts."
-        check_free(out, command if resume else None)
-        if (Path(out)/"run.json").is_file():
-            was, now = cls(out), json.loads(_dumps(_portable({**facts, **arguments})))
-            if other := difference({k: {**was.record, **was.record["arguments"]}.get(k) for k in now}, now):
-                raise InputError(f"{out}: begun with {other}; go on with what it was begun with, or give another --out")
-            (was.path/"scores.jsonl").unlink(missing_ok=True) # of an attempt that did not come to its end
-            return was
-        Path(out).mkdir(parents=True, exist_ok=True)
-        record = dict(command=command, status="running", arguments=arguments, **facts, machine=machine(), results={})
-        _write(Path(out)/"run.json", _dumps(_portable(record)))
-        return cls(out)
+# %% ../nbs/30_runs.ipynb #cell-18
+@patch(cls_method=True)
+def start(cls:Run,
+    out:str|Path, # New or empty folder
+    command:str, # The verb: `pretrain`, `finetune` …
+    arguments:dict, # What the user asked for
+    resume:bool=False, # Go on with the run in `out`, if there is one
+    **facts, # Whatever else the result depends on: `seed`, `data`, `tokenizer` …
+) -> Run: # Its record is on the disk, with status `running`
+    "Open a run in the folder `out`; one that is gone on with must have the same arguments and facts."
+    check_free(out, command if resume else None)
+    if (Path(out)/"run.json").is_file():
+        was, now = cls(out), json.loads(_dumps(_portable({**facts, **arguments})))
+        if other := difference({k: {**was.record, **was.record["arguments"]}.get(k) for k in now}, now):
+            raise InputError(f"{out}: begun with {other}; go on with what it was begun with, or give another --out")
+        (was.path/"scores.jsonl").unlink(missing_ok=True) # of an attempt that did not come to its end
+        return was
+    Path(out).mkdir(parents=True, exist_ok=True)
+    record = dict(command=command, status="running", arguments=arguments, **facts, machine=machine(), results={})
+    _write(Path(out)/"run.json", _dumps(_portable(record)))
+    return cls(out)
 
-# %% ../nbs/30_runs.ipynb #cell-17
+# %% ../nbs/30_runs.ipynb #cell-19
 def finished(
     out:str|Path, # Folder that a run is going to write
     command:str, # Its verb
@@ -143,7 +145,7 @@ def finished(
     check_free(out, command if resume else None)
     if (Path(out)/"MANIFEST.json").is_file(): return Run(out)
 
-# %% ../nbs/30_runs.ipynb #cell-21
+# %% ../nbs/30_runs.ipynb #cell-23
 def _lines(path):
     "The objects of a file with one JSON object a line; none if there is no file. A line counts once it has ended."
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
@@ -169,14 +171,18 @@ def history(self:Run) -> pd.DataFrame: # A row per logged step
     "What `log.jsonl` holds."
     return pd.DataFrame(_lines(self.path/"log.jsonl"))
 
-# %% ../nbs/30_runs.ipynb #cell-24
+# %% ../nbs/30_runs.ipynb #cell-26
 def summary(
     rows:list[dict], # Lines of `scores.jsonl` of one part: `nats` and `tokens`, or `label` and `prediction`
-) -> dict: # `loss` in nats per asked token and `tokens`, for text in every unit; or accuracy … f1 (macro), 0 to 1
+    task:str=None, # What the run was for; None: classes, or text that was only read
+) -> dict: # `loss` and `tokens`, for text in every unit; the scores of `SCORES`; or accuracy … f1 (macro), 0 to 1
     "The scores of `rows`, from nothing but the rows."
     if "nats" in rows[0]:
         nats, tokens = (sum(r[k] for r in rows) for k in ("nats", "tokens"))
         return dict(loss=nats/tokens, tokens=tokens, **(in_every_unit(rows) if "bytes" in rows[0] else {}))
+    kinds = {list: "multi_label_classification", float: "regression"}
+    kind = kinds.get(type(rows[0]["label"])) if task=="text-classification" else task
+    if kind in SCORES: return SCORES[kind](rows)
     names = sorted({r[k] for r in rows for k in ("label", "prediction")})
     return scores(*([names.index(r[k]) for r in rows] for k in ("label", "prediction")))
 
@@ -189,10 +195,10 @@ def score(self:Run,
     "Append `rows` to `scores.jsonl`, and keep their summary as the result of `part`."
     with open(self.path/"scores.jsonl", "a", encoding="utf-8") as f:
         for r in rows: f.write(json.dumps(dict(part=part, **r), ensure_ascii=False)+"\n")
-    self.record["results"][part] = dict(**summary(rows), **more)
+    self.record["results"][part] = dict(**summary(rows, self.record["arguments"].get("task")), **more)
     return self.record["results"][part]
 
-# %% ../nbs/30_runs.ipynb #cell-27
+# %% ../nbs/30_runs.ipynb #cell-31
 def plot_loss(
     history:pd.DataFrame, # With `step`, `loss`, perhaps `heldout`
     levels:dict=None, # Horizontal lines: name to nats
@@ -213,7 +219,18 @@ def plot_loss(
     ax.legend()
     return fig
 
-# %% ../nbs/30_runs.ipynb #cell-30
+# %% ../nbs/30_runs.ipynb #cell-34
+_named = ("text-classification", "token-classification", "question-answering", "multiple-choice", "summarization",
+          "translation")
+_TAGS = {**{task: task for task in _named}, "dialogue": "text-generation", # of objectives and tasks
+         "mlm": "fill-mask", "mlm+nsp": "fill-mask", "clm": "text-generation", "plm": "text-generation"}
+
+def _tag(record):
+    "What the hub calls the job of the run's model; None if it has no word for it, or if the run made no model."
+    job, asked = dict(pretrain="mlm", finetune="text-classification").get(record["command"]), record["arguments"]
+    return job and _TAGS.get(str(asked.get("task") or asked.get("objective") or job))
+
+# %% ../nbs/30_runs.ipynb #cell-35
 def _table(rows):
     "A Markdown table of `(name, value)` pairs, escaped."
     cell = lambda v: escape(f"{v:.4g}" if isinstance(v, float) else str(v)).replace("|", "\\|").replace("\n", " ")
@@ -223,8 +240,8 @@ def card(
     record:dict, # As in `run.json`
 ) -> str: # Markdown
     "The model card of a run."
-    task = {"pretrain": "fill-mask", "finetune": "text-classification"}.get(record["command"])
-    head = f"---\nlibrary_name: transformers\ntags: [plm_nb]\n{f'pipeline_tag: {task}' if task else ''}\n---\n"
+    tag = f"pipeline_tag: {_tag(record)}\n" if _tag(record) else ""
+    head = f"---\nlibrary_name: transformers\ntags: [plm_nb]\n{tag}---\n"
     versions, training = record["machine"]["versions"], record.get("training", {})
     flat = [(f"{part}: {k}", v) for part,rs in record["results"].items() if isinstance(rs, dict) for k,v in rs.items()]
     unseen = [f"the {p} part" for p in ("validation", "test") if p not in record["results"]]
@@ -237,7 +254,7 @@ def card(
             "## Machine", _table([*((k, v) for k,v in record["machine"].items() if k!="versions"), *versions.items()])]
     return head + "\n\n".join(body) + "\n"
 
-# %% ../nbs/30_runs.ipynb #cell-33
+# %% ../nbs/30_runs.ipynb #cell-38
 def _files(path):
     "The files of a folder that its manifest vouches for, by their names."
     return sorted(p.relative_to(path).as_posix() for p in path.rglob("*")
@@ -252,7 +269,7 @@ def seal(
     for p in {q for f in files for q in ((folder/f), (folder/f).parent)}: sync(p)
     _write(folder/"MANIFEST.json", _dumps({f: sha256(folder/f) for f in files}))
 
-# %% ../nbs/30_runs.ipynb #cell-34
+# %% ../nbs/30_runs.ipynb #cell-39
 def _compared(folder):
     "Each file of `folder`, or of its manifest: `ok`, `changed`, `missing` or `added`."
     text, there = (folder/"MANIFEST.json").read_bytes(), _files(folder)
@@ -269,7 +286,7 @@ def faults(
     if not (Path(folder)/"MANIFEST.json").is_file(): return {"MANIFEST.json": "missing"}
     return {f: state for f,state in _compared(Path(folder)).items() if state!="ok"}
 
-# %% ../nbs/30_runs.ipynb #cell-37
+# %% ../nbs/30_runs.ipynb #cell-42
 @patch
 def finish(self:Run,
     levels:dict=None, # Lines for the loss plot: name to nats
@@ -286,7 +303,7 @@ def finish(self:Run,
     _write(self.path/"run.json", _dumps(_portable(self.record)))
     seal(self.path)
 
-# %% ../nbs/30_runs.ipynb #cell-40
+# %% ../nbs/30_runs.ipynb #cell-45
 def _scores_again(run):
     "For each part with scored rows: `ok`, or how the scores of the rows differ from the record."
     try: rows = _lines(run.path/"scores.jsonl")
@@ -295,8 +312,8 @@ def _scores_again(run):
     parts = run.record["results"] if by_rows else {}
     for part in dict.fromkeys([*parts, *(r.get("part") for r in rows)]):
         mine, was = [r for r in rows if r.get("part")==part], run.record["results"].get(part, {})
-        try: again = summary(mine) if mine else {"rows": 0.}
-        except (KeyError, TypeError, ZeroDivisionError): again = {"readable": 0.}
+        try: again = summary(mine, run.record["arguments"].get("task")) if mine else {"rows": 0.}
+        except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError): again = {"readable": 0.}
         wrong = [f"{k} is {v:.6g}, the record says {was.get(k)}" for k,v in again.items()
                  if not abs(v-was.get(k, float("inf"))) <= 1e-9*max(1, abs(v))]
         found[part] = "; ".join(wrong) or "ok"

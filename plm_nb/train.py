@@ -53,8 +53,7 @@ def answers(
     "What `model` answers where `inputs` asks, and only there."
     inputs, forward, inner = dict(inputs), forward or model, getattr(model, "module", model)
     labels, related = inputs.pop("labels"), inputs.pop("next_sentence_label", None)
-    if labels.ndim==1:
-        return Answers(forward(**inputs).logits, labels, torch.arange(len(labels), device=labels.device), None)
+    if _of_texts(inner, labels): return _asked_of_texts(inner, labels, forward(**inputs))
     if asks_next(inner): labels = F.pad(labels[:, 1:], (0, 1), value=-100)
     if inner.config.is_encoder_decoder:
         inputs["decoder_input_ids"] = inner.prepare_decoder_input_ids_from_labels(labels=labels)
@@ -64,7 +63,27 @@ def answers(
     logits = found.logits if related is None else found.prediction_logits
     return Answers(logits, labels.flatten()[index], index//labels.shape[1], pairs)
 
-# %% ../nbs/31_train.ipynb #cell-15
+# %% ../nbs/31_train.ipynb #cell-14
+def _of_texts(model, labels):
+    "Does `model` answer for each text, not for each token?"
+    whole = type(model).__name__.endswith("ForQuestionAnswering")
+    return whole or labels.ndim==1 or model.config.problem_type=="multi_label_classification"
+
+def _asked_of_texts(model, labels, found):
+    "The `Answers` of a head for whole texts in its output `found`."
+    row = torch.arange(len(labels), device=labels.device)
+    if "start_logits" in found:
+        return Answers(torch.cat([found.start_logits, found.end_logits]), labels.T.flatten(), row.repeat(2), None)
+    if labels.ndim==1: return Answers(found.logits, labels, row, None)
+    yes = found.logits.flatten()[:, None]
+    return Answers(torch.cat([torch.zeros_like(yes), yes], 1), labels.flatten(), row.repeat_interleave(labels.shape[1]), None)
+
+def _lost(logits, labels):
+    "What the answers cost, one by one: nats, or for a number half the squared error."
+    if labels.is_floating_point(): return (logits.float().squeeze(1)-labels)**2/2
+    return F.cross_entropy(logits.float(), labels, reduction="none")
+
+# %% ../nbs/31_train.ipynb #cell-19
 class _Nats(torch.autograd.Function):
     "The nats of `labels` `(n,)` under `logits` `(n, v)`, summed, in fp32."
     @staticmethod
@@ -80,7 +99,7 @@ class _Nats(torch.autograd.Function):
     @staticmethod
     def backward(ctx, above): return above*ctx.saved_tensors[0], None
 
-# %% ../nbs/31_train.ipynb #cell-18
+# %% ../nbs/31_train.ipynb #cell-22
 def _narrow(x):
     "The tensors of numbers in `x` in the type that autocast multiplies in, if it is on."
     def narrow(t):
@@ -101,7 +120,7 @@ def _narrow_stream(model):
     finally:
         for hook in hooks: hook.remove()
 
-# %% ../nbs/31_train.ipynb #cell-21
+# %% ../nbs/31_train.ipynb #cell-25
 class Trainer(Resumable):
     "HF's `Trainer`, resumable, with the mean over asked labels as its loss, in training and in evaluation."
     loss_is_scaled_for_ga = True
@@ -118,7 +137,7 @@ class Trainer(Resumable):
         for callback in (transformers.ProgressCallback, transformers.PrinterCallback): self.remove_callback(callback)
         self.add_callback(Budget(self))
 
-# %% ../nbs/31_train.ipynb #cell-22
+# %% ../nbs/31_train.ipynb #cell-26
 @patch
 def _get_num_items_in_batch(self:Trainer, batch_samples, device):
     self.rows = self.accelerator.reduce(torch.tensor(sum(len(b["labels"]) for b in batch_samples), device=device))
@@ -130,12 +149,13 @@ def compute_loss(self:Trainer, model, inputs, return_outputs=False, num_items_in
     if not len(labels): raise InputError("a batch asks for nothing: every label is -100; "
                                          "look at the collator and at the labels of the data")
     alone = num_items_in_batch is None
-    loss = _Nats.apply(logits, labels)/(len(labels) if alone else num_items_in_batch)
+    cost = _lost(logits, labels).sum() if labels.is_floating_point() else _Nats.apply(logits, labels)
+    loss = cost/(len(labels) if alone else num_items_in_batch)
     if pairs: loss = loss + _Nats.apply(*pairs)/(len(pairs[1]) if alone else self.rows)
     if not alone and self.args.average_tokens_across_devices: loss = loss*self.accelerator.num_processes
     return (loss, dict(logits=logits)) if return_outputs else loss
 
-# %% ../nbs/31_train.ipynb #cell-24
+# %% ../nbs/31_train.ipynb #cell-28
 def trapezoid(
     spent:float, # Share of the budget that is spent, 0 to 1
     warmup:float=0.1, # Share of the budget in which the rate rises
@@ -144,7 +164,7 @@ def trapezoid(
     "The learning rate's shape: up, level, down to zero."
     return max(0., min(1., spent/warmup, (1-spent)/decay))
 
-# %% ../nbs/31_train.ipynb #cell-26
+# %% ../nbs/31_train.ipynb #cell-30
 class Budget(TrainerCallback):
     "Stops when the budget is spent, and shows how much of it is."
     def __init__(self, trainer): self.trainer, self.bar = trainer, None
@@ -165,7 +185,7 @@ class Budget(TrainerCallback):
 
     def on_train_end(self, args, state, control, **kwargs): self.bar.close()
 
-# %% ../nbs/31_train.ipynb #cell-27
+# %% ../nbs/31_train.ipynb #cell-31
 @patch
 def spent(self:Trainer, step): # Share of the budget at `step`, 0 to 1
     if not self.minutes: return step/max(1, self.state.max_steps)
@@ -181,7 +201,7 @@ def create_scheduler(self:Trainer, num_training_steps, optimizer=None):
 @patch(as_prop=True)
 def facts(self:Trainer): return {**Resumable.facts.fget(self), "minutes": self.minutes, "decay": self.decay}
 
-# %% ../nbs/31_train.ipynb #cell-29
+# %% ../nbs/31_train.ipynb #cell-33
 def has_bf16() -> bool:
     "Does the device at hand multiply bfloat16 in hardware?"
     if torch.cuda.is_available(): return torch.cuda.is_bf16_supported(including_emulation=False)
@@ -212,7 +232,7 @@ def arguments(
         save_strategy="steps" if save_steps else "no", save_steps=save_steps or 500, save_total_limit=2)
     return TrainingArguments(out, **{**defaults, **settings})
 
-# %% ../nbs/31_train.ipynb #cell-36
+# %% ../nbs/31_train.ipynb #cell-40
 def _cut(batch, vocab_size):
     "Cut `batch` into runs of rows whose logits take at most 128 MiB."
     n = rows = len(batch["labels"])
@@ -222,7 +242,7 @@ def _cut(batch, vocab_size):
 def _nats(model, batch, forward):
     "Nats and asked labels of each row, and for a classifier its logits and labels."
     with torch.no_grad(): logits, labels, row, _ = answers(model, batch, forward)
-    nats = F.cross_entropy(logits.float(), labels, reduction="none").double()
+    nats = _lost(logits, labels).double()
     sums = torch.zeros(2, len(batch["labels"]), dtype=torch.float64, device=nats.device)
     sums.index_add_(1, row, torch.stack([nats, torch.ones_like(nats)]))
     return (*sums, logits.float(), labels) if batch["labels"].ndim==1 else tuple(sums)
@@ -237,7 +257,7 @@ def _scored(self:Trainer, dataloader) -> Iterator[tuple[Tensor,...]]:
         found = zip(*(_nats(model, part, forward) for part in _cut(batch, vocab_size)))
         yield self.accelerator.gather_for_metrics(tuple(torch.cat(column) for column in found))
 
-# %% ../nbs/31_train.ipynb #cell-37
+# %% ../nbs/31_train.ipynb #cell-41
 @patch
 def score(self:Trainer,
     rows, # A `Dataset` as for training
@@ -265,11 +285,11 @@ def evaluation_loop(self:Trainer, dataloader, description, prediction_loss_only=
             f"step {self.state.global_step}: {k} is {v}; look at the rows it is computed from, or lower the rate")
     return EvalLoopOutput(predictions=logits, label_ids=labels, metrics=found, num_samples=rows)
 
-# %% ../nbs/31_train.ipynb #cell-41
+# %% ../nbs/31_train.ipynb #cell-45
 @patch
 def _get_eval_sampler(self:Trainer, eval_dataset): return torch.utils.data.SequentialSampler(eval_dataset)
 
-# %% ../nbs/31_train.ipynb #cell-49
+# %% ../nbs/31_train.ipynb #cell-53
 class Log(TrainerCallback):
     "Hands every logged step to `write`, a function of keyword arguments."
     def __init__(self, write, rewind=None): self.write, self.rewind = write, rewind

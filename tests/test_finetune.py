@@ -10,7 +10,8 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 from plm_nb.data import InputError
-from plm_nb.finetune import TextClassifier, encode_rows, evaluate, finetune, learning_curve, padded, predict, tfidf
+from plm_nb.estimators import TextClassifier, learning_curve, tfidf
+from plm_nb.finetune import TextClassification, encode_rows, evaluate, finetune, padded, predict
 from plm_nb.runs import Run, verify
 from plm_nb.train import Log
 from plm_nb.tasks import load_task
@@ -115,8 +116,8 @@ def test_labels_of_any_kind(tok, names):
 
 def test_estimator(tok):
     "Cloned, scored over folds and searched over a grid, without a wrapper."
-    net = TextClassifier(tokenizer=tok, size="tiny", epochs=.5, seed=3)
-    assert clone(net).get_params().keys()==net.get_params().keys() and clone(net).seed==3
+    net = TextClassifier(tokenizer=tok, size="tiny", epochs=.5, random_state=3)
+    assert clone(net).get_params().keys()==net.get_params().keys() and clone(net).random_state==3
     with pytest.raises(NotFittedError): net.predict(TEXTS)
     scores = cross_val_score(net, np.array(TEXTS), LABELS, cv=3)
     assert len(scores)==3 and all(0<=s<=1 for s in scores)
@@ -130,7 +131,7 @@ def test_same_seed_same_answers(tok):
     one = chances(net)
     torch.manual_seed(7)
     assert (chances(net)==one).all() and (chances(clone(net))==one).all()
-    assert (chances(clone(net).set_params(seed=1))!=one).any()
+    assert (chances(clone(net).set_params(random_state=1))!=one).any()
 
 def test_its_own_tokenizer_and_a_series():
     "Without a tokenizer one is trained on the texts; a column of a table serves as `X`."
@@ -159,7 +160,8 @@ def test_wrong_input(run, task, tok, tmp_path):
     refused("exam", evaluate, run.path, task, "exam")
 
 WRONG = [dict(labels_per_class=10**6), dict(labels_per_class=0), dict(size="huge"), dict(epochs=0), dict(batch_size=0),
-         dict(tokenizer=None), dict(max_length=0), dict(max_length=1000)]
+         dict(tokenizer=None), dict(job=TextClassification(0)), dict(job=TextClassification(1000)), dict(trains="some"),
+         dict(trains="last-x"), dict(to_start=-1.)]
 
 @pytest.mark.parametrize("wrong", WRONG, ids=str)
 def test_wrong_settings(task, tok, tmp_path, wrong):

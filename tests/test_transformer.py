@@ -75,7 +75,7 @@ def test_labels_and_tokenizer_must_fit(tmp_path, tokenizer):
     with pytest.raises(InputError, match="in this order"): load(tmp_path, "text-classification", CLASSES[::-1])
     renamed = load(tmp_path, "text-classification", ["a", "b", "c"])
     assert renamed.config.id2label == {0: "a", 1: "b", 2: "c"}
-    with pytest.raises(InputError, match="need two or more"): load(tmp_path, "text-classification", ["a", "a", "b"])
+    with pytest.raises(InputError, match="need one or more"): load(tmp_path, "text-classification", ["a", "a", "b"])
     with pytest.raises(InputError, match="fill-mask are missing"): load(tmp_path, "fill-mask")
     class Longer:
         def __len__(self): return 11
@@ -118,7 +118,7 @@ def test_unknown_names(tokenizer):
     with pytest.raises(InputError, match="choose from bert, roberta"): config("elmo", "tiny", 100)
     with pytest.raises(InputError, match="choose from fill-mask"): build("tiny", tokenizer, "translation")
     with pytest.raises(InputError, match="takes no labels"): build("tiny", tokenizer, "fill-mask", labels=CLASSES)
-    with pytest.raises(InputError, match="two or more"): build("tiny", tokenizer, "text-classification")
+    with pytest.raises(InputError, match="one or more"): build("tiny", tokenizer, "text-classification")
 
 def test_saved_folder_names_no_place(tmp_path, tokenizer):
     saved(tmp_path, tokenizer)
@@ -134,7 +134,7 @@ WRITERS = [(a, t) for a,t in PAIRS if t in ("text-generation", "text2text-genera
 CAUSAL = [a for a,t in WRITERS if t=="text-generation" and a!="xlnet"]
 
 def made(arch, task, tokenizer, **kwargs):
-    if task=="text-classification": kwargs["labels"] = CLASSES
+    if task in ("text-classification", "token-classification"): kwargs["labels"] = CLASSES
     return build("tiny", tokenizer, task, arch, **kwargs).eval()
 
 def sharp(model, factor=6):
@@ -157,13 +157,14 @@ def test_every_combination(arch, task, tokenizer, tmp_path):
     model,twin,other = (made(arch, task, tokenizer, seed=s) for s in (0, 0, 1))
     assert all(torch.equal(a, b) for a,b in zip(model.parameters(), twin.parameters(), strict=True))
     assert any(not torch.equal(a, b) for a,b in zip(model.parameters(), other.parameters()))
+    if task=="multiple-choice": ids = ids[:, None].repeat(1, 3, 1) # three choices, all alike
     want = said(model, ids)
     assert want.isfinite().all() and want.shape[0]==2
     model.save_pretrained(tmp_path)
     assert torch.equal(said(load(tmp_path, task, tokenizer=tokenizer), ids), want)
     plain = TASKS[task].from_pretrained(tmp_path).eval()
     assert torch.allclose(said(plain, ids), want, atol=1e-5)
-    if task=="text-classification": assert list(plain.config.id2label.values())==CLASSES
+    if task in ("text-classification", "token-classification"): assert list(plain.config.id2label.values())==CLASSES
     if task=="pretraining":
         out = plain(ids, labels=ids, next_sentence_label=torch.tensor([0, 1]))
         assert out.loss.isfinite() and out.seq_relationship_logits.shape==(2, 2)
