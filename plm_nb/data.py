@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['DOCS', 'InputError', 'prose', 'normalize', 'sha256', 'part_of', 'read_package', 'drop_copies', 'cache_folder',
-           'read_text', 'read_table', 'column', 'hold_out', 'hub_answers', 'load_hub', 'load_corpus', 'overlap']
+           'load_docstrings', 'read_text', 'read_table', 'column', 'hold_out', 'hub_answers', 'load_hub', 'load_corpus',
+           'overlap']
 
 # %% ../nbs/00_data.ipynb #cell-4
-import ast, csv, io, json, os, platform, re, sysconfig, tempfile, warnings
+import ast, csv, gzip, io, json, os, platform, re, sysconfig, tempfile, warnings, zlib
 from hashlib import sha256 as _sha256
 from importlib import metadata, util
 from inspect import cleandoc, getsource
@@ -74,11 +75,8 @@ def _folder(package):
                          f"or choose among {', '.join(DOCS)}")
     return Path(list(spec.submodule_search_locations)[0])
 
-def read_package(
-    package:str, # Name to import, or `stdlib`
-    limit:float=float("inf"), # Characters of prose at which to stop
-) -> list[tuple[str,str]]: # `(dotted name, text)`, paragraphs separated by an empty line
-    "The documentation of `package`, read from its source without importing it."
+def _read(package, limit):
+    "Each `(dotted name, docstring, prose)` of `package`, until there are `limit` characters of prose."
     root, rows, size = _folder(package), [], 0
     files = {p.relative_to(root).as_posix(): p for p in root.rglob("*.py")}
     for name in sorted(files, key=sha256):
@@ -88,11 +86,19 @@ def read_package(
             with warnings.catch_warnings(action="ignore"): tree = ast.parse(files[name].read_bytes())
         except (SyntaxError, ValueError): continue # a template, or source for another Python
         module = ".".join([package, *Path(name).with_suffix("").parts]).removesuffix(".__init__")
-        new = [(key, "\n\n".join(prose(doc))) for key,doc in _docstrings(tree, module)]
-        rows += new; size += sum(len(text) for _,text in new)
+        new = [(key, doc, "\n\n".join(prose(doc))) for key,doc in _docstrings(tree, module)]
+        rows += new; size += sum(len(text) for *_,text in new)
     return rows
 
-# %% ../nbs/00_data.ipynb #cell-24
+# %% ../nbs/00_data.ipynb #cell-22
+def read_package(
+    package:str, # Name to import, or `stdlib`
+    limit:float=float("inf"), # Characters of prose at which to stop
+) -> list[tuple[str,str]]: # `(dotted name, text)`, paragraphs separated by an empty line
+    "The documentation of `package`, read from its source without importing it."
+    return [(key, text) for key,_,text in _read(package, limit)]
+
+# %% ../nbs/00_data.ipynb #cell-25
 def drop_copies(
     rows:list[tuple[str,str]], # `(id, text)`, paragraphs separated by an empty line
 ) -> list[tuple[str,str]]: # The same without what was seen in an earlier row
@@ -106,7 +112,7 @@ def drop_copies(
         seen.update(map(fingerprint, [*new, rest]))
     return kept
 
-# %% ../nbs/00_data.ipynb #cell-27
+# %% ../nbs/00_data.ipynb #cell-28
 def _version(package):
     "The version of an installed `package`, wherever its distribution has another name."
     if package=="stdlib": return platform.python_version()
@@ -124,31 +130,46 @@ def cache_folder() -> Path: # `$XDG_CACHE_HOME/plm_nb`, or `~/.cache/plm_nb`
     "Where this package keeps what it can make again."
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home()/".cache")/"plm_nb"
 
-# %% ../nbs/00_data.ipynb #cell-28
+# %% ../nbs/00_data.ipynb #cell-29
 def _documentation(packages, limit):
-    "A table of `id`, `text` and `part`, in the order of the fingerprints of the ids: any first rows are a fair sample."
-    rows = drop_copies([r for p in packages for r in read_package(p, limit)])
+    "Columns `id`, `text`, `part`, `doc`, in the order of the ids' fingerprints: any first rows are a fair sample."
+    read = [r for p in packages for r in _read(p, limit)]
+    docs = {key: doc for key,doc,_ in reversed(read)}
+    rows = drop_copies([(key, text) for key,_,text in read])
     rows = sorted((r for r in rows if len(r[1])>=60), key=lambda r: sha256(r[0]))
-    return pd.DataFrame([(key, text, part_of(key)) for key,text in rows], columns=["id", "text", "part"])
+    return pd.DataFrame([(k, t, part_of(k), docs[k]) for k,t in rows], columns=["id", "text", "part", "doc"])
 
-def _docs(packages=DOCS, limit=1_250_000):
-    "The documentation of `packages` as a `DatasetDict`, read once and then taken from the cache."
-    how = "".join(getsource(f) for f in (prose, normalize, part_of, read_package, drop_copies, _documentation))
+def _cached(columns, packages=DOCS, limit=1_250_000):
+    "Those `columns` of the documentation of `packages`, read once and then taken from the cache."
+    how = "".join(getsource(f) for f in (prose, normalize, part_of, _read, drop_copies, _documentation))
     key = sha256(json.dumps([how, limit, [(p, _version(p)) for p in packages]]))[:16]
     path = cache_folder()/f"docs-{key}.parquet"
     if not path.exists(): _write_atomic(path, lambda tmp: _documentation(packages, limit).to_parquet(tmp, index=False))
-    table = pd.read_parquet(path)
+    return pd.read_parquet(path, columns=columns)
+
+def _docs(*which):
+    "The documentation of the packages and the size in `which` as a `DatasetDict`."
+    table = _cached(["id", "text", "part"], *which)
     return DatasetDict({part: Dataset.from_pandas(table.loc[table.part==part, ["id", "text"]], preserve_index=False)
                         for part in ("train", "validation", "test")})
 
-# %% ../nbs/00_data.ipynb #cell-34
+# %% ../nbs/00_data.ipynb #cell-35
+def load_docstrings() -> pd.DataFrame: # Columns `id`, `part`, and `doc`, the docstring as it stands in the source
+    "The documents of `docs` before anything was taken out of them."
+    return _cached(["id", "part", "doc"])
+
+# %% ../nbs/00_data.ipynb #cell-38
 def read_text(
-    path:str|Path, # A file of text
+    path:str|Path, # A file of text, perhaps packed (`.gz`)
     encoding:str="utf-8", # How its bytes are to be read
 ) -> str: # Its text as it stands, less a byte-order mark
     "The text of `path`; an `InputError` names the byte and line that `encoding` cannot read, or says it is empty."
     if not Path(path).is_file(): raise InputError(f"{path}: no such file; give the path of an existing file")
     data = Path(path).read_bytes()
+    if Path(path).suffix==".gz":
+        try: data = gzip.decompress(data)
+        except (OSError, EOFError, zlib.error):
+            raise InputError(f"{path}: this is no gzip file, or it is cut short; pack it again") from None
     try: text = data.decode(encoding).removeprefix("\ufeff")
     except LookupError: raise InputError(f"{path}: no encoding is called {encoding!r}; try utf-8 or latin-1") from None
     except UnicodeDecodeError as e:
@@ -159,7 +180,7 @@ def read_text(
     if not text.strip(): raise InputError(f"{path}: the file holds no text; give a file with at least one word")
     return text
 
-# %% ../nbs/00_data.ipynb #cell-37
+# %% ../nbs/00_data.ipynb #cell-41
 def _json_rows(path, encoding):
     "The objects of a file with one JSON object a line."
     rows = []
@@ -175,7 +196,7 @@ def _json_rows(path, encoding):
 
 def _cells(path, text):
     "The `(line number, cells)` of a csv or tsv file; empty lines are no rows."
-    if path.suffix!=".csv":
+    if not path.name.removesuffix(".gz").endswith(".csv"):
         lines = enumerate((l.removesuffix("\r") for l in text.split("\n")), 1)
         return [(i, l.split("\t")) for i,l in lines if l]
     csv.field_size_limit(2**31-1) # a document may fill a cell
@@ -184,9 +205,9 @@ def _cells(path, text):
     except csv.Error as e:
         raise InputError(f"{path}: line {reader.line_num}: {e}; close every quotation mark") from None
 
-# %% ../nbs/00_data.ipynb #cell-38
+# %% ../nbs/00_data.ipynb #cell-42
 def read_table(
-    path:str|Path, # A `.csv`, `.tsv`, `.txt` (tabs), `.jsonl` or `.parquet` file
+    path:str|Path, # A `.csv`, `.tsv`, `.txt` (tabs), `.jsonl` (also `.jsonl.gz`) or `.parquet` file
     header:bool=True, # Does the first line of a csv or tsv file name the columns? Without it they are numbered from 0
     encoding:str="utf-8", # Of a file of text
 ) -> pd.DataFrame: # Every cell of a csv or tsv file a `str`
@@ -197,7 +218,7 @@ def read_table(
         try: return pd.read_parquet(path)
         except (OSError, ValueError):
             raise InputError(f"{path}: this is no parquet file, or it is damaged; write it again") from None
-    if path.suffix in (".jsonl", ".json"): return _json_rows(path, encoding)
+    if path.name.removesuffix(".gz").endswith((".jsonl", ".json")): return _json_rows(path, encoding)
     lines = _cells(path, read_text(path, encoding))
     width = len(lines[0][1])
     for number,cells in lines:
@@ -210,7 +231,7 @@ def read_table(
         raise InputError(f"{path}: two columns are called {twice!r}; give every column a name of its own")
     return pd.DataFrame(rows[1:], columns=rows[0], dtype=str) if header else pd.DataFrame(rows, dtype=str)
 
-# %% ../nbs/00_data.ipynb #cell-41
+# %% ../nbs/00_data.ipynb #cell-45
 def column(
     table:pd.DataFrame, # From `read_table`
     which:str|int, # Name of a column, or its number from 0
@@ -222,7 +243,7 @@ def column(
     if str(which).isdigit() and int(which)<len(names) and names==list(range(len(names))): return table[int(which)]
     raise InputError(f"{path}: no column {which!r}; its columns are {', '.join(map(str, names[:20]))}")
 
-# %% ../nbs/00_data.ipynb #cell-44
+# %% ../nbs/00_data.ipynb #cell-48
 _kinds = (".txt", ".jsonl", ".json", ".csv", ".tsv", ".parquet")
 
 def _documents(path, text):
@@ -243,7 +264,7 @@ def _documents(path, text):
                          "every row must be a text")
     return [(f":{i}", t) for i,t in enumerate(texts) if t.strip()]
 
-# %% ../nbs/00_data.ipynb #cell-46
+# %% ../nbs/00_data.ipynb #cell-50
 def _parts(rows):
     "A `DatasetDict` of `{part: [(id, text)]}`."
     return DatasetDict({p: Dataset.from_dict(dict(zip(("id", "text"), map(list, zip(*rs))))) for p,rs in rows.items()})
@@ -274,7 +295,7 @@ def hold_out(
                          "choose another share")
     return _parts(dict(train=train, validation=rest))
 
-# %% ../nbs/00_data.ipynb #cell-49
+# %% ../nbs/00_data.ipynb #cell-53
 def hub_answers() -> bool:
     "Can the hub be reached within five seconds?"
     try: return get_session().head(constants.ENDPOINT, timeout=5).status_code<500
@@ -291,7 +312,7 @@ def load_hub(source, **kwargs):
                          "give a path, or the embedded docs, docs-all (corpora), docs-package (task)") from None
     finally: datasets.config.HF_HUB_OFFLINE = was
 
-# %% ../nbs/00_data.ipynb #cell-50
+# %% ../nbs/00_data.ipynb #cell-54
 def load_corpus(
     source:str|Path="docs", # `docs`, `docs-all`, a file, a folder, or a hub name
     text:str|int=None, # Column that holds the text of a table; None: the column called `text`
@@ -316,7 +337,7 @@ def load_corpus(
     rows = {part: [(f"{part}:{i}", t) for i,t in enumerate(ds[name])] for part,ds in hub.items()}
     return _parts(rows) if "validation" in rows else hold_out(rows["train"], holdout)
 
-# %% ../nbs/00_data.ipynb #cell-54
+# %% ../nbs/00_data.ipynb #cell-58
 def _ngrams(text, n):
     "The hashes of the runs of `n` words in `text`."
     words = normalize(text).split()
