@@ -126,7 +126,11 @@ class Recipe:
             if not getattr(self, name)>=0: raise InputError(f"{name} {getattr(self, name)}: a pull is 0 or more")
 
 # %% ../nbs/40_finetune.ipynb #cell-22
-def _head(model): return [p for n,p in model.named_parameters() if not n.startswith(model.base_model_prefix+".")]
+def _head(model):
+    "The weights of `model` beside its body; none where the head is the embedding."
+    body = model.base_model_prefix+"."
+    head = [p for n,p in model.named_parameters() if not n.startswith(body)]
+    return head if len(head)<len([*model.parameters()]) else []
 
 def _freeze(model, trains):
     "Let only those weights of `model` learn that `trains` names; what to call when they have."
