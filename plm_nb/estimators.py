@@ -20,14 +20,15 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from .data import InputError
-from .finetune import Job, Recipe, TextClassification, fit, predict
+from .finetune import TextClassification, predict
 from .metrics import f1
 from .overlap import span_scores
+from .recipe import Recipe, fit
 from .spans import TokenClassification, tag_probabilities
 from .tasks import few, load_task
 from .tokenizer import load_tokenizer, train_tokenizer
 
-# %% ../nbs/43_estimators.ipynb #cell-8
+# %% ../nbs/43_estimators.ipynb #cell-9
 class FineTuned(BaseEstimator):
     "What the estimators of this room share: a model that is started anew by each `fit`."
     def __init__(self,
@@ -51,7 +52,7 @@ class FineTuned(BaseEstimator):
         tags.input_tags.string, tags.input_tags.two_d_array = True, False
         return tags
 
-# %% ../nbs/43_estimators.ipynb #cell-9
+# %% ../nbs/43_estimators.ipynb #cell-10
 @patch
 def _learn(self:FineTuned, job, task, texts):
     "Train `model_` for `job` on the training part of `task`; `texts` make a tokenizer where there is none."
@@ -61,7 +62,8 @@ def _learn(self:FineTuned, job, task, texts):
     else: self.tokenizer_ = load_tokenizer(source) if isinstance(source, (str, Path)) else source
     self.job_, self.model_ = job, job.model(self.model, self.tokenizer_, task, self.size, seed)
     rows, self.counts_ = job.encode(task["train"], self.tokenizer_)
-    recipe = Recipe(self.epochs, self.learning_rate, batch_size=self.batch_size, to_start=self.to_start, trains=self.trains)
+    own = dict(batch_size=self.batch_size, to_start=self.to_start, trains=self.trains)
+    recipe = Recipe(self.epochs, self.learning_rate, **own)
     fit(self.model_, rows, self.tokenizer_, recipe, job.collator(self.tokenizer_), seed)
     return self
 
@@ -81,14 +83,16 @@ def __setstate__(self:FineTuned, state):
         for name,content in files.items(): (Path(d)/name).write_bytes(content)
         if files: self.model_, self.tokenizer_ = self.job_.load(d), load_tokenizer(d)
 
-# %% ../nbs/43_estimators.ipynb #cell-11
+# %% ../nbs/43_estimators.ipynb #cell-12
 def _texts(X):
     "The texts in `X`, a list or column of strings or of pairs of strings, as columns."
-    rows = [x if isinstance(x, str) else tuple(x) if np.ndim(x)==1 else x for x in (X.values if hasattr(X, "values") else X)]
+    rows = X.values if hasattr(X, "values") else X
+    rows = [x if isinstance(x, str) else tuple(x) if np.ndim(x)==1 else x for x in rows]
     parts = {"text": rows} if not rows or not isinstance(rows[0], tuple) else dict(zip(("text", "text2"), zip(*rows)))
     for name,column in parts.items():
         for i,x in enumerate(column):
-            if not isinstance(x, str): raise InputError(f"row {i} of X: its {name} is {x!r}; every text must be a string")
+            if not isinstance(x, str):
+                raise InputError(f"row {i} of X: its {name} is {x!r}; every text must be a string")
     return {k: [str(x) for x in v] for k,v in parts.items()}
 
 class TextClassifier(ClassifierMixin, FineTuned):
@@ -107,7 +111,7 @@ class TextClassifier(ClassifierMixin, FineTuned):
         rows = Dataset.from_dict({**columns, "label": label}, features)
         return self._learn(TextClassification(self.max_length), DatasetDict(train=rows), sum(columns.values(), []))
 
-# %% ../nbs/43_estimators.ipynb #cell-12
+# %% ../nbs/43_estimators.ipynb #cell-13
 @patch
 def predict_proba(self:TextClassifier, X):
     "Probabilities of `classes_` for the texts `X`."
@@ -121,14 +125,14 @@ def predict(self:TextClassifier, X):
     chances = self.predict_proba(X)
     return (chances>.5).astype(int) if self.several_ else self.classes_[chances.argmax(1)]
 
-# %% ../nbs/43_estimators.ipynb #cell-16
+# %% ../nbs/43_estimators.ipynb #cell-17
 def _words(X, name="X"):
     "`X` as lists of strings; a text that was not cut into words is an error."
     rows = [x if isinstance(x, str) else list(x) for x in X]
     if not rows: raise InputError(f"{name} is empty; give at least one list of strings")
     for i,row in enumerate(rows):
         bad = [row] if isinstance(row, str) else [w for w in row if not isinstance(w, str)]
-        if bad: raise InputError(f"row {i} of {name}: {bad[0]!r} is not as expected; give a list of strings for each row")
+        if bad: raise InputError(f"row {i} of {name}: {bad[0]!r} is not as expected; give a list of strings a row")
     return [[str(w) for w in row] for row in rows]
 
 class TokenClassifier(FineTuned):
@@ -153,13 +157,13 @@ class TokenClassifier(FineTuned):
     def score(self, X, y): # F1 of the spans, 0 to 1
         return span_scores(_words(y, "y"), self.predict(X))["f1"]
 
-# %% ../nbs/43_estimators.ipynb #cell-23
+# %% ../nbs/43_estimators.ipynb #cell-24
 def tfidf() -> Pipeline: # Fit on texts and labels
     "TF-IDF of words and pairs of words with logistic regression: the baseline beside every model here."
     return make_pipeline(TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True),
                          LogisticRegression(C=10, max_iter=2000))
 
-# %% ../nbs/43_estimators.ipynb #cell-25
+# %% ../nbs/43_estimators.ipynb #cell-26
 def learning_curve(
     methods:dict, # Name to estimator; cloned for each fit, and given the seed if it has a `random_state`
     task:DatasetDict, # Parts `train` and `test`
@@ -178,7 +182,7 @@ def learning_curve(
                 found.append(dict(method=name, labels=n, seed=seed, f1=f1(test["label"], guess)))
     return pd.DataFrame(found)
 
-# %% ../nbs/43_estimators.ipynb #cell-26
+# %% ../nbs/43_estimators.ipynb #cell-27
 def plot_curve(
     curve:pd.DataFrame, # From `learning_curve`
     ax=None, # Axes to draw on; None: new ones

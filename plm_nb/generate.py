@@ -16,13 +16,13 @@ from datasets import Dataset
 from fastcore.basics import chunked, patch
 from sklearn.feature_extraction.text import TfidfVectorizer
 from torch import nn
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, EncoderDecoderModel, LogitsProcessor
+from transformers import AutoModel, AutoModelForCausalLM, EncoderDecoderModel, LogitsProcessor
 from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 from .data import InputError
 from .finetune import Job
 from .overlap import rouge
 from .tokenizer import encode
-from .transformer import ARCHS, build, layout, load
+from .transformer import ARCHS, build, layout, load, saved_config
 
 # %% ../nbs/42_generate.ipynb #cell-21
 def _ends(model, tokenizer):
@@ -200,8 +200,7 @@ def writer(
         if not task(ARCHS.get(arch, ())): raise InputError(
             f"arch {arch!r} does not write; choose from {', '.join(a for a in ARCHS if task(ARCHS[a]))}")
         return build(size, tokenizer, task(ARCHS[arch]), arch, seed=seed)
-    try: found = AutoConfig.from_pretrained(start, trust_remote_code=False)
-    except (OSError, ValueError): return load(start, "text-generation") # it says what is wrong
+    found = saved_config(start)
     if found.model_type in ("bert", "roberta") or "ForMaskedLM" in str(found.architectures):
         return warm_start(start, tokenizer, seed)
     return load(start, "text2text-generation" if found.is_encoder_decoder else "text-generation", tokenizer=tokenizer)
@@ -364,7 +363,7 @@ class Dialogue(Job):
     def encode(self, rows, tokenizer): return encode_dialogue(rows, tokenizer, self.max_length)
 
     def predict(self, model, tokenizer, inputs): # one question each, the messages so far, or rows with `messages`
-        inputs = [x["messages"] if isinstance(x, dict) else x for x in inputs]
+        inputs = [x.get("messages") or x.get("text") if isinstance(x, dict) else x for x in inputs]
         talks = [[dict(role="user", content=x)] if isinstance(x, str) else x for x in inputs]
         asked = [_prompt(model, tokenizer, m, self.max_target, f"row {i}") for i,m in enumerate(talks)]
         said = generate(model, tokenizer, [ids for ids,_ in asked], self.max_target, **self.how)

@@ -9,12 +9,14 @@ __all__ = ['JOBS', 'HEADS', 'FIELDS', 'job', 'trained_for', 'inputs_of', 'parsed
 import json
 from pathlib import Path
 from datasets import Dataset
-from transformers import AutoConfig
 from .data import InputError, read_text
-from .finetune import Job, MultipleChoice, TextClassification, check_length
+from .finetune import Job, MultipleChoice, TextClassification
 from .generate import Dialogue, Summarization, Translation
+from .recipe import check_length
+from .runs import Run
 from .spans import QuestionAnswering, TokenClassification
 from .tokenizer import load_tokenizer
+from .transformer import saved_config
 
 # %% ../nbs/45_jobs.ipynb #cell-7
 JOBS = {kind.task: kind for kind in (TextClassification, MultipleChoice, TokenClassification, QuestionAnswering,
@@ -28,7 +30,7 @@ def job(
     "The job that `task` names."
     if task not in JOBS: raise InputError(f"task {task!r}: unknown; choose from {', '.join(JOBS)}")
     if arch and not issubclass(JOBS[task], (Translation, Dialogue)):
-        raise InputError(f"arch {arch}: only for jobs that write; {task} starts from a BERT, or from the folder it is given")
+        raise InputError(f"arch {arch}: only for jobs that write; {task} starts from a BERT, or from a folder")
     said = {k: v for k,v in dict(max_length=max_length, arch=arch).items() if v is not None}
     return JOBS[task](**said)
 
@@ -41,15 +43,13 @@ def trained_for(
 ) -> str|None: # A key of `JOBS`; None: it cannot be told
     "The job that the model at `model` was trained for."
     record = Path(model)/"run.json"
-    said = json.loads(record.read_text(encoding="utf-8")).get("arguments", {}).get("task") if record.is_file() else None
-    if said: return said
-    try: kinds = AutoConfig.from_pretrained(model).architectures or []
-    except (OSError, ValueError): raise InputError(f"{model}: no model loads from there") from None
+    if record.is_file() and (said := Run(model).record["arguments"].get("task")): return said
+    kinds = saved_config(model).architectures or []
     return next((task for head,task in HEADS.items() if any(k.endswith(head) for k in kinds)), None)
 
 # %% ../nbs/45_jobs.ipynb #cell-12
 def inputs_of(
-    source, # A list of strings or dicts, a `Dataset`, or the path of a file: .jsonl an object a line, else a text a line
+    source, # Strings or dicts, a `Dataset`, or the path of a file: .jsonl an object a line, else a text a line
 ) -> list: # Strings or dicts
     "What is to be answered in `source`, in its order."
     if isinstance(source, Dataset): return source.to_list()
@@ -83,7 +83,8 @@ def predict(
 ) -> list[dict]: # The job's answer to each input, in their order
     "What `model` answers to each of the inputs in `source`."
     task = task or trained_for(model)
-    if task is None: raise InputError(f"{model}: it does not say what it was trained for; name one of {', '.join(JOBS)}")
+    if task is None: raise InputError(
+        f"{model}: has no head for a job, or does not say for which; name one of {', '.join(JOBS)}")
     kind, found = job(task, max_length), inputs_of(source)
     for i,x in enumerate(found):
         have = ("text",) if isinstance(x, str) else x

@@ -14,8 +14,9 @@ from datasets import Dataset
 from fastcore.meta import delegates
 from torch import nn
 from .data import InputError
-from .finetune import Job, by_length, check_length, padded
+from .finetune import Job
 from .overlap import spans
+from .recipe import by_length, check_length, padded
 
 # %% ../nbs/41_spans.ipynb #cell-9
 def _alone(text, i):

@@ -21,9 +21,9 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import (AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSequenceClassification,
     DataCollatorForLanguageModeling, DataCollatorWithPadding, TrainingArguments)
-from .finetune import padded
 from .ngram import NGram
 from .objectives import CausalLM, MaskedLM
+from .recipe import padded
 from .tokenizer import encode, pack
 from .train import Trainer, answers, arguments, has_bf16
 from .transformer import build, config, fast_attention

@@ -76,7 +76,8 @@ def _asked_of_texts(model, labels, found):
         return Answers(torch.cat([found.start_logits, found.end_logits]), labels.T.flatten(), row.repeat(2), None)
     if labels.ndim==1: return Answers(found.logits, labels, row, None)
     yes = found.logits.flatten()[:, None]
-    return Answers(torch.cat([torch.zeros_like(yes), yes], 1), labels.flatten(), row.repeat_interleave(labels.shape[1]), None)
+    logits = torch.cat([torch.zeros_like(yes), yes], 1)
+    return Answers(logits, labels.flatten(), row.repeat_interleave(labels.shape[1]), None)
 
 def _lost(logits, labels):
     "What the answers cost, one by one: nats, or for a number half the squared error."

@@ -10,7 +10,8 @@ import torch
 from datasets import Dataset
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast, TrainerCallback
-from plm_nb.finetune import encode_rows, padded
+from plm_nb.finetune import encode_rows
+from plm_nb.recipe import padded
 from plm_nb.objectives import OBJECTIVES, add_sentinels
 from plm_nb.tokenizer import train_tokenizer
 from plm_nb.train import Trainer, arguments

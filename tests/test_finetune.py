@@ -11,7 +11,8 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 from plm_nb.data import InputError
 from plm_nb.estimators import TextClassifier, learning_curve, tfidf
-from plm_nb.finetune import TextClassification, encode_rows, evaluate, finetune, padded, predict
+from plm_nb.finetune import TextClassification, encode_rows, evaluate, finetune, predict
+from plm_nb.recipe import padded
 from plm_nb.runs import Run, verify
 from plm_nb.train import Log
 from plm_nb.tasks import load_task

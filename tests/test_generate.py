@@ -6,7 +6,7 @@ from datasets import Dataset, DatasetDict
 from torch.nn import functional as F
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 from plm_nb.data import InputError
-from plm_nb.finetune import Recipe, fit
+from plm_nb.recipe import Recipe, fit
 from plm_nb.generate import (Dialogue, Summarization, Translation, chat_ids, chat_template, encode_dialogue, encode_pairs,
     generate, invented, reply, rivals, warm_start, writer)
 from plm_nb.ngram import NGram, NGramForCausalLM

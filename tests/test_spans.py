@@ -6,7 +6,7 @@ import pytest
 import torch
 from datasets import Dataset, DatasetDict
 from plm_nb.data import InputError
-from plm_nb.finetune import Recipe, fit
+from plm_nb.recipe import Recipe, fit
 from plm_nb.overlap import SCORES
 from plm_nb.spans import (QuestionAnswering, TokenClassification, answer_questions, encode_questions, encode_words,
     find_spans, tag_probabilities, windows, word_places)

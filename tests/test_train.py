@@ -5,7 +5,8 @@ import torch
 from datasets import Dataset
 from torch.nn import functional as F
 from plm_nb.data import InputError
-from plm_nb.finetune import encode_rows, padded
+from plm_nb.finetune import encode_rows
+from plm_nb.recipe import padded
 from plm_nb.objectives import OBJECTIVES, MaskedLM, add_sentinels
 from plm_nb.tokenizer import pack, train_tokenizer
 from plm_nb.train import Trainer, answers, arguments, trapezoid

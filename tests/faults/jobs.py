@@ -10,7 +10,8 @@ from pathlib import Path
 from datasets import Dataset
 from transformers import TrainerCallback
 from plm_nb.data import InputError
-from plm_nb.finetune import encode_rows, padded
+from plm_nb.finetune import encode_rows
+from plm_nb.recipe import padded
 from plm_nb.objectives import CausalLM, MaskedLM
 from plm_nb.tokenizer import pack, train_tokenizer
 from plm_nb.train import Trainer, arguments
