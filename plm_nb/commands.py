@@ -93,7 +93,7 @@ def pretrain(*,
     epochs:float=None, # … or in passes over the corpus …
     minutes:float=None, # … or in minutes
     batch_size:int=16, # Blocks per step
-    learning_rate:float=1e-3, # At its plateau
+    learning_rate:float=None, # At its plateau; that of the architecture, if not given
     save_steps:int=None, # Steps between checkpoints
     resume:bool=False, # Go on from the last checkpoint of the run in --out
     text:str=None, # Column of the text in a table

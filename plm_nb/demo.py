@@ -82,7 +82,7 @@ class Stages:
         self.close(); self.name, self.began = name, time.monotonic(); self.say(f"{name} …")
     def close(self):
         if getattr(self, "name", None): self.seconds[self.name] = round(time.monotonic()-self.began, 1)
-        self.name = None
+        self.name, self.total = None, round(time.monotonic()-self.start, 1)
 
 def _blanks(puzzles, before, after, tokenizer):
     "The rows of the report on blanks: sentence, truth, three answers before and after."
@@ -125,10 +125,9 @@ def demo(
     found = _figures(corpus, tokens, counted, mlm, job, curve)
     (out/"report.html").write_text(_report(found, corpus, task, tokenizer, mlm, job, curve, stage), encoding="utf-8")
     stage.close()
-    return found | dict(seconds=round(time.monotonic()-stage.start, 1), stages=stage.seconds,
-                        report=f"{out}/report.html")
+    return found | dict(seconds=stage.total, stages=stage.seconds, report=f"{out}/report.html")
 
-# %% ../nbs/80_demo.ipynb #cell-16
+# %% ../nbs/80_demo.ipynb #cell-17
 def _counted(corpus, out): # in pieces that lose nothing, so that its bits are those of the text
     return count_ngrams(corpus, train_tokenizer(corpus["train"]["text"][:6000], "byte-bpe", 4096), out)
 def _figures(corpus, tokens, counted, mlm, job, curve):
@@ -150,7 +149,7 @@ def _wins(curve, n):
     gain = wide["pretrained"]-wide["random start"]
     return dict(mean=gain.mean(), low=gain.min(), high=gain.max())
 
-# %% ../nbs/80_demo.ipynb #cell-17
+# %% ../nbs/80_demo.ipynb #cell-19
 def _reading(found, corpus, tokenizer, mlm):
     "The parts of the report on the masked model: its loss, and blanks before and after."
     before, after = build(mlm.record["arguments"]["size"], tokenizer, "fill-mask"), load(mlm.path, "fill-mask")
@@ -172,7 +171,7 @@ def _plot(run, name):
     "A picture of the run as text for a page."
     return base64.b64encode((run.path/"plots"/name).read_bytes()).decode()
 
-# %% ../nbs/80_demo.ipynb #cell-18
+# %% ../nbs/80_demo.ipynb #cell-21
 def _working(found, task, tokenizer, job, curve):
     "The parts of the report on the classifier: its rivals, its errors, its answers."
     c, w, n = found["classifier"], found["wins"], curve.labels.max()
