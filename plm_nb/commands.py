@@ -234,10 +234,10 @@ def generate(*,
     seed:int=0, # Of what is drawn
 ):
     "Write on from a prompt."
-    from plm_nb.generate import generate, writer
+    from plm_nb.generate import generate, load_writer
     from plm_nb.tokenizer import load_tokenizer
     words = load_tokenizer(model)
-    return generate(writer(model, words), words, [prompt], max_new_tokens, beams, temperature, top_k, top_p,
+    return generate(load_writer(model, words), words, [prompt], max_new_tokens, beams, temperature, top_k, top_p,
                     repetition_penalty, seed)[0]
 
 # %% ../nbs/85_commands.ipynb #cell-27
@@ -250,10 +250,10 @@ def chat(*,
     seed:int=0, # Of what is drawn
 ):
     "Talk with a model, turn by turn; an empty line ends it."
-    from plm_nb.generate import reply, writer
+    from plm_nb.generate import load_writer, reply
     from plm_nb.tokenizer import load_tokenizer
     words, said = load_tokenizer(model), []
-    net, answer = writer(model, words), dict(text="", ended=True)
+    net, answer = load_writer(model, words), dict(text="", ended=True)
     for line in iter(sys.stdin.readline, "") if prompt is None else [prompt]:
         if not line.strip(): break
         said.append(dict(role="user", content=line.strip()))
