@@ -103,7 +103,7 @@ def start_counted(
 # %% ../nbs/32_pretrain.ipynb #cell-21
 COUNTED = "bert", "xlnet" # have a head with a bias, and nothing that mixes before it but what can be set to pass
 
-RATES = dict(rnn=2e-3, gru=5e-3, lstm=5e-3, gpt2=4e-3) # at the plateau, by architecture, where nothing is said
+RATES = dict(rnn=2e-3, gru=5e-3, lstm=5e-3) # at the plateau, by architecture, where nothing is said
 
 SHARES = {"mlm": .3, "mlm+nsp": .3, "plm": 1/6, "denoise": .15} # of the tokens that are asked, where nothing is said
 
