@@ -78,7 +78,7 @@ def chat():
 
 # what the task is, its job, where it starts (the real body, our own Chinese one, or random weights), its recipe
 TASKS = dict(
-    vader=(vader, TextClassification(), "real", dict(epochs=2)), cola=(cola, TextClassification(), "real", dict(epochs=2)),
+    vader=(vader, TextClassification(), "real", dict(epochs=3)), cola=(cola, TextClassification(), "real", dict(epochs=3)),
     mrpc=(mrpc, TextClassification(), "real", dict(epochs=3)), rte=(rte, TextClassification(256), "real", dict(epochs=3)),
     wnut17=(wnut17, TokenClassification(), "real", dict(epochs=4, batch_size=16)),
     xquad=(xquad, QuestionAnswering(256), "real", dict(epochs=4, batch_size=16)),
@@ -87,7 +87,7 @@ TASKS = dict(
     pydocs=(pydocs, Translation(64, 64, "bart"), "bpe", dict(epochs=12, batch_size=32, learning_rate=1e-3)),
     scitldr=(scitldr, Summarization(256, 48, "bart"), "bpe", dict(epochs=5, batch_size=16, learning_rate=1e-3)),
     chat=(chat, Dialogue(192, 64, "llama"), "bpe", dict(epochs=20, batch_size=16, learning_rate=2e-3)))
-REAL = dict(learning_rate=1.5e-4, batch_size=32) # of a real body, where the task says nothing else
+REAL = dict(learning_rate=7e-5, head_rate=1e-3, batch_size=32) # of a real body, where the task says nothing else
 
 def start(kind, task, model):
     "Folder to start from, tokenizer, size."
