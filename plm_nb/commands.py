@@ -141,6 +141,12 @@ def _folders(out, seed, seeds, resume=False):
     if not resume: check_free(out)
     return {s: out if seeds==1 else f"{out}/seed-{s}" for s in range(seed, seed+seeds)}
 
+def _trains(trains, lora):
+    "What learns: --lora is one answer, --trains the others."
+    from plm_nb.data import InputError
+    if lora and trains!="all": raise InputError(f"--lora and --trains {trains}: give one of them")
+    return "lora" if lora else trains
+
 def _side_by_side(out, runs):
     "The scores of `runs`, records by seed: their means, and each where there are several."
     parts = next(iter(runs.values()))["results"]
@@ -170,9 +176,8 @@ def finetune(*,
     seed:int=0, # The first of them
     **kwargs):
     "Fine-tune a body on labelled rows, and score it."
-    folders, recipe = _folders(out, seed, seeds, resume), dict(
-        epochs=epochs, learning_rate=learning_rate, batch_size=batch_size, weight_decay=weight_decay, to_start=to_start,
-        trains="lora" if lora else trains)
+    folders, recipe = _folders(out, seed, seeds, resume), dict(epochs=epochs, learning_rate=learning_rate,
+        batch_size=batch_size, weight_decay=weight_decay, to_start=to_start, trains=_trains(trains, lora))
     from plm_nb.finetune import finetune
     from plm_nb.jobs import job
     task, found = labelled(**kwargs)

@@ -135,6 +135,7 @@ def _words(X, name="X"):
         if bad: raise InputError(f"row {i} of {name}: {bad[0]!r} is not as expected; give a list of strings a row")
     return [[str(w) for w in row] for row in rows]
 
+# %% ../nbs/43_estimators.ipynb #cell-18
 class TokenClassifier(FineTuned):
     "A language model that is fine-tuned by `fit` and tags words."
     def fit(self, X, y):
@@ -157,13 +158,13 @@ class TokenClassifier(FineTuned):
     def score(self, X, y): # F1 of the spans, 0 to 1
         return span_scores(_words(y, "y"), self.predict(X))["f1"]
 
-# %% ../nbs/43_estimators.ipynb #cell-24
+# %% ../nbs/43_estimators.ipynb #cell-25
 def tfidf() -> Pipeline: # Fit on texts and labels
     "TF-IDF of words and pairs of words with logistic regression: the baseline beside every model here."
     return make_pipeline(TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True),
                          LogisticRegression(C=10, max_iter=2000))
 
-# %% ../nbs/43_estimators.ipynb #cell-26
+# %% ../nbs/43_estimators.ipynb #cell-27
 def learning_curve(
     methods:dict, # Name to estimator; cloned for each fit, and given the seed if it has a `random_state`
     task:DatasetDict, # Parts `train` and `test`
@@ -182,7 +183,7 @@ def learning_curve(
                 found.append(dict(method=name, labels=n, seed=seed, f1=f1(test["label"], guess)))
     return pd.DataFrame(found)
 
-# %% ../nbs/43_estimators.ipynb #cell-27
+# %% ../nbs/43_estimators.ipynb #cell-28
 def plot_curve(
     curve:pd.DataFrame, # From `learning_curve`
     ax=None, # Axes to draw on; None: new ones

@@ -266,6 +266,7 @@ BAD = [ # command line, where a later option overrides an earlier one; what the 
     (FINETUNE+"--problem-type regression", "rows.csv", "row 1", "number"),
     (FINETUNE+"--arch bart", "bart", "jobs that write"),
     (FINETUNE+"--trains most", "most", "last-1"),
+    (FINETUNE+"--lora --trains head", "--lora", "--trains head", "one of them"),
     (FINETUNE+"--to-start -1", "to_start", "0 or more"),
     ("finetune --data docs-code --task dialogue --model {mlm}", "docs-code", "token-classification"),
     ("generate --model {mlm}", "--prompt"),
