@@ -6,16 +6,28 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1]/'plm_nb'
 MODULES = [p.stem for p in sorted(PACKAGE.glob('*.py')) if not p.stem.startswith('_')]
 
-def fresh(code):
+def fresh(code, *arguments):
     "Run `code` in a process of its own"
-    r = subprocess.run([sys.executable, '-c', code], cwd=PACKAGE.parent, capture_output=True, text=True)
+    r = subprocess.run([sys.executable, '-c', code, *arguments], cwd=PACKAGE.parent, capture_output=True, text=True)
     if r.returncode: pytest.fail(r.stdout + r.stderr, pytrace=False)
     return r.stdout
 
-@pytest.mark.parametrize('module', MODULES)
-def test_alone_and_quiet(module):
-    out = fresh(f'import plm_nb.{module}, threading\nassert threading.active_count()==1, threading.enumerate()')
-    assert not out, f'importing it prints {out!r}'
+EACH = """
+import importlib, os, sys, threading
+import datasets, matplotlib.pyplot, sklearn.model_selection, torch, transformers.trainer # seconds to import, not in question
+for module in sys.argv[1:]:
+    child = os.fork() # a process in which nothing else of the package was imported
+    if not child:
+        importlib.import_module('plm_nb.'+module)
+        assert threading.active_count()==1, threading.enumerate()
+        sys.stdout.flush()
+        os._exit(0)
+    if os.waitpid(child, 0)[1]: sys.exit(f'plm_nb.{module} cannot be imported alone, or starts threads')
+"""
+
+def test_each_alone_and_quiet():
+    out = fresh(EACH, *MODULES)
+    assert not out, f'importing prints {out!r}'
 
 LIGHT = """
 import sys, threading
