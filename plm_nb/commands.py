@@ -163,7 +163,7 @@ def finetune(*,
     arch:str=None, # … and its architecture, where the job is to write: bart, t5, gpt2 or llama
     epochs:float=5, # Passes over the rows
     batch_size:int=16, # Rows per step
-    learning_rate:float=3e-4, # Of the body
+    learning_rate:float=None, # Of the body; if not given, 3e-4, or 7e-5 where others trained it
     weight_decay:float=.01, # Pull towards zero
     to_start:float=0., # Pull towards the weights of --model
     trains:str="all", # all, head, or last-1, last-2 … layers

@@ -36,7 +36,7 @@ class FineTuned(BaseEstimator):
         tokenizer=None, # A tokenizer or the folder of one; None: the one in `model`, or a new one trained on the texts
         size="mini", # A key of `SIZES`, where `model` is None
         epochs=5, # Passes over the rows
-        learning_rate=3e-4, # Of the body
+        learning_rate=None, # Of the body; None: that of `Recipe.of`
         to_start=0., # λ of the pull towards the weights of `model`
         trains="all", # all, head, last-N or lora
         batch_size=16, # Rows per step
@@ -63,7 +63,7 @@ def _learn(self:FineTuned, job, task, texts):
     self.job_, self.model_ = job, job.model(self.model, self.tokenizer_, task, self.size, seed)
     rows, self.counts_ = job.encode(task["train"], self.tokenizer_)
     own = dict(batch_size=self.batch_size, to_start=self.to_start, trains=self.trains)
-    recipe = Recipe(self.epochs, self.learning_rate, **own)
+    recipe = Recipe.of(self.model, epochs=self.epochs, learning_rate=self.learning_rate, **own)
     fit(self.model_, rows, self.tokenizer_, recipe, job.collator(self.tokenizer_), seed)
     return self
 

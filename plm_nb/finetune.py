@@ -318,11 +318,11 @@ def finetune(
     save_steps:int=None, # Steps between checkpoints; None: none, unless it is interrupted
     resume:bool=False, # Go on from the last checkpoint in `out`
     seed:int=0, # Of the rows drawn, of the new weights and of the order
-    **recipe, # The fields of `Recipe`
+    **recipe, # The fields of `Recipe`; the rates, if not given, are those of `Recipe.of`
 ) -> Run: # The finished run; its folder loads with the `AutoModelFor…` of the job
     "Train a body for `job` on `task`, and score it."
     if run := finished(out, "finetune", resume): return run
-    recipe, task = Recipe(**recipe), task if isinstance(task, DatasetDict) else load_task(task)
+    recipe, task = Recipe.of(model, **recipe), task if isinstance(task, DatasetDict) else load_task(task)
     tokenizer = _tokenizer(tokenizer, model)
     train = task["train"] if labels_per_class is None else few(task["train"], labels_per_class, seed)
     check_length(net := job.model(model, tokenizer, task, size, seed), job.max_length)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 import torch
 from datasets import Dataset
+from fastcore.basics import patch
 from torch import nn
 from .data import InputError
 from .train import Trainer, arguments
@@ -74,7 +75,18 @@ class Recipe:
         for name in ("weight_decay", "to_start"):
             if not getattr(self, name)>=0: raise InputError(f"{name} {getattr(self, name)}: a pull is 0 or more")
 
-# %% ../nbs/35_recipe.ipynb #cell-15
+# %% ../nbs/35_recipe.ipynb #cell-16
+@patch(cls_method=True)
+def of(cls:Recipe,
+    start:str|Path, # The folder or hub name that training starts from; None: random weights
+    **asked, # Fields of `Recipe`; what is None was not asked for
+) -> Recipe: # With the rates that suit `start`, where none are asked for
+    "How the body at `start` learns a job."
+    foreign = start is not None and not (Path(start)/"run.json").is_file()
+    rates = dict(learning_rate=7e-5, head_rate=1e-3) if foreign else {}
+    return cls(**rates | {k: v for k,v in asked.items() if v is not None})
+
+# %% ../nbs/35_recipe.ipynb #cell-18
 def _head(model):
     "The weights of `model` beside its body; none where the head is the embedding."
     body = model.base_model_prefix+"."
@@ -100,7 +112,7 @@ def _low_rank(model, rank=8):
     except ImportError: raise InputError("trains lora: needs peft; pip install 'plm_nb[lora]'") from None
     return LoraModel(model, LoraConfig(r=rank, lora_alpha=2*rank, target_modules="all-linear"), "default")
 
-# %% ../nbs/35_recipe.ipynb #cell-17
+# %% ../nbs/35_recipe.ipynb #cell-20
 def _groups(model, recipe):
     "The weights that learn, as groups for the optimizer: body and head, matrices and the rest."
     head, groups = {id(p) for p in _head(model)}, []
@@ -120,7 +132,7 @@ def _pull(optimizer, strength):
                     if p in start: p.lerp_(start[p].to(p.device), min(1., g["lr"]*strength))
     if strength: optimizer.register_step_post_hook(back)
 
-# %% ../nbs/35_recipe.ipynb #cell-18
+# %% ../nbs/35_recipe.ipynb #cell-21
 def fit(
     model:nn.Module, # With the head of a job
     rows:Dataset, # What its job's `encode` gives, with `labels`

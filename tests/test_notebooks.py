@@ -1,5 +1,5 @@
 "Every notebook runs from top to bottom, each in a process and an empty folder of its own, within a time limit."
-import json, os, shutil, signal, subprocess, sys
+import json, multiprocessing, os, shutil, signal, subprocess, sys, tempfile
 from pathlib import Path
 import pytest
 
@@ -8,38 +8,42 @@ NBS = ROOT/'nbs'
 NOTEBOOKS = sorted((p for p in NBS.rglob('*.ipynb') if not any(o[0] in '._' for o in p.relative_to(NBS).parts)),
                    reverse=True) # high numbers first: they train, so they take longest
 LIMIT = 180 # seconds: 90 on a quiet machine, twice that on a busy one
-RUN = """
-import sys
-from pathlib import Path
-root, fn, *flags = sys.argv[1:]
-sys.path.insert(0, f'{root}/tests')
-if 'hub' not in flags:
-    from conftest import offline
-    offline()
-sys.path.pop(0)
-from nbdev.config import get_config
-from nbdev.test import test_nb
-ok, _ = test_nb(Path(fn), skip_flags=get_config(path=root).tst_flags.split(), force_flags=flags, basepath=root)
-sys.exit(not ok)
-"""
+fork = multiprocessing.get_context('forkserver') # forks a process that has imported what takes seconds, and no room
+fork.set_forkserver_preload(['datasets', 'matplotlib.pyplot', 'nbdev.test', 'sklearn.model_selection', 'torch._dynamo',
+                             'transformers.trainer', 'transformers.models.bert.modeling_bert'])
+
+def run(fn, log, flags):
+    "In a process of its own: run the notebook `fn` in its folder, with `log` as its output"
+    os.setsid()
+    os.chdir(fn.parent)
+    for fd in 1, 2: os.dup2(os.open(log, os.O_WRONLY|os.O_APPEND), fd)
+    if 'hub' not in flags:
+        from conftest import offline
+        offline()
+    from nbdev.config import get_config
+    from nbdev.test import test_nb
+    ok, _ = test_nb(fn, skip_flags=get_config(path=ROOT).tst_flags.split(), force_flags=flags, basepath=ROOT)
+    sys.exit(not ok)
 
 def run_notebook(fn, folder, flags=(), limit=LIMIT):
     "Run a copy of the notebook `fn` in `folder`; fail with the last line that it printed, or at `limit` seconds"
-    copy = Path(shutil.copy(fn, folder))
-    p = subprocess.Popen([sys.executable, '-c', RUN, ROOT, copy, *flags], cwd=folder, text=True, start_new_session=True,
-                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    try: out, _ = p.communicate(timeout=limit)
-    except subprocess.TimeoutExpired: pytest.fail(f'{fn.name}: stopped after {limit} seconds', pytrace=False)
-    finally: stop(p)
+    with tempfile.NamedTemporaryFile() as log:
+        p = fork.Process(target=run, args=(Path(shutil.copy(fn, folder)), log.name, list(flags)))
+        p.start()
+        p.join(limit)
+        late = p.is_alive()
+        stop(p)
+        out = log.read().decode(errors='replace')
+    if late: pytest.fail(f'{fn.name}: stopped after {limit} seconds', pytrace=False)
     print(out) # pytest shows it if the notebook is red
-    last = (out.strip() or f'ended with code {p.returncode}').splitlines()[-1]
-    if p.returncode: pytest.fail(f'{fn.name}: {last}', pytrace=False)
+    last = (out.strip() or f'ended with code {p.exitcode}').splitlines()[-1]
+    if p.exitcode: pytest.fail(f'{fn.name}: {last}', pytrace=False)
 
 def stop(p):
     "End `p` and whatever it started"
     try: os.killpg(p.pid, signal.SIGKILL)
-    except ProcessLookupError: pass
-    p.wait()
+    except ProcessLookupError: p.kill()
+    p.join()
 
 @pytest.mark.parametrize('notebook', NOTEBOOKS, ids=lambda p: p.relative_to(NBS).with_suffix('').as_posix())
 def test_notebook(notebook, tmp_path, pytestconfig):
