@@ -6,7 +6,7 @@
 __all__ = ['add_options', 'show', 'parser', 'main']
 
 # %% ../nbs/90_cli.ipynb #cell-4
-import argparse, contextlib, errno, json, os, sys
+import argparse, contextlib, errno, json, os, sys, warnings
 from inspect import Parameter, signature
 from pathlib import Path
 from fastcore.docments import docments
@@ -85,7 +85,9 @@ def main(
     args = vars(parser().parse_args(argv))
     command, as_json = args.pop("command"), args.pop("json")
     try:
-        with contextlib.redirect_stdout(sys.stderr): found = COMMANDS[command](**args)
+        with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
+            warnings.showwarning = lambda message, *where: say(f"plm {command}: {message}")
+            found = COMMANDS[command](**args)
     except KeyboardInterrupt: say(f"plm {command}: interrupted"); return 130
     except Exception as e:
         from plm_nb.data import InputError

@@ -113,9 +113,10 @@ def _wordpiece(texts, vocab_size):
     "Glue frequent neighbors inside lower-cased words; `##` marks what continues a word."
     draft = _bert(models.WordPiece(unk_token="[UNK]"))
     known = alphabet("".join(draft.normalizer.normalize_str(t).split()) for t in texts)
-    _check_room("wordpiece", vocab_size, 2*len(known))
+    inside = ["##"+c for c in known if draft.normalizer.normalize_str(c)==c] # no ideograph: it is set between spaces
+    _check_room("wordpiece", vocab_size, len(known)+len(inside))
     draft.train_from_iterator(texts, trainers.WordPieceTrainer(vocab_size=vocab_size, initial_alphabet=known,
-        limit_alphabet=len(known), special_tokens=SPECIALS+["##"+c for c in known], show_progress=False))
+        limit_alphabet=len(known), special_tokens=SPECIALS+inside, show_progress=False))
     return _bert(models.WordPiece(draft.get_vocab(), unk_token="[UNK]"))
 
 # %% ../nbs/02_tokenizer.ipynb #cell-55

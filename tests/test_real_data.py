@@ -6,8 +6,11 @@ from datasets import Dataset, DatasetDict
 from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification
 from plm_nb.cli import main
 from plm_nb.data import load_corpus, read_table
+from plm_nb.finetune import finetune
+from plm_nb.jobs import job, predict
 from plm_nb.objectives import OBJECTIVES
 from plm_nb.pretrain import count_ngrams, pretrain
+from plm_nb.tasks import load_task
 from plm_nb.tokenizer import train_tokenizer
 
 DATA = Path(os.environ.get("PLM_DATA") or Path(__file__).resolve().parents[2]/"shared"/"data")
@@ -76,3 +79,20 @@ def test_every_objective_learns_chinese(chinese, tmp_path, objective):
     counted = count_ngrams(corpus, tokenizer, tmp_path/"counted", order=1).record["results"]["validation"]["loss"]
     assert held<run["training"]["loss_first"]-.2 and held<counted, (held, counted)
 
+
+CHINESE = {"token-classification": ("weibo_ner/weiboNER_2nd_conll.train", 50, "words"),
+           "question-answering": ("cmrc2018/cmrc2018_trial.json", 15, "context")}
+
+@pytest.mark.parametrize("kind", CHINESE)
+def test_chinese_by_heart(kind, tmp_path):
+    "A body of random weights with our own tokenizer learns raw Chinese text, and its answers are slices of that text."
+    name, n, column = CHINESE[kind]
+    rows = load_task(dict(train=real(name)), task=kind)["train"].select(range(n))
+    texts = ["".join(t) for t in rows[column]]
+    run = finetune(DatasetDict(train=rows, test=rows), tmp_path/"run", tokenizer=train_tokenizer(texts, "wordpiece", 3000),
+                   size="tiny", job=job(kind), epochs=25, batch_size=4, learning_rate=2e-3)
+    assert run.record["results"]["test"]["f1"]>.5
+    asked = [dict(context=t, question=q) for t,q in zip(texts, rows["question"])] if column=="context" else texts
+    found = predict(run.path, asked[:10])
+    spans = [(t, s) for t,f in zip(texts, found) for s in f.get("spans", [f])]
+    assert spans and all(t[s["start"]:s["end"]]==(s.get("text") or s["answer"]) for t,s in spans)
