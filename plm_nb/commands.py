@@ -255,8 +255,12 @@ def chat(*,
     seed:int=0, # Of what is drawn
 ):
     "Talk with a model, turn by turn; an empty line ends it."
+    from plm_nb.data import InputError
     from plm_nb.generate import load_writer, reply
+    from plm_nb.jobs import trained_for
     from plm_nb.tokenizer import load_tokenizer
+    if (task := trained_for(model)) not in (None, "dialogue"):
+        raise InputError(f"--model {model}: was trained for {task}; give one that was trained for dialogue")
     words, said = load_tokenizer(model), []
     net, answer = load_writer(model, words), dict(text="", ended=True)
     for line in iter(sys.stdin.readline, "") if prompt is None else [prompt]:

@@ -272,6 +272,7 @@ BAD = [ # command line, where a later option overrides an earlier one; what the 
     ("generate --model {mlm}", "--prompt"),
     ("generate --model {d}/none --prompt x", "none", "folder"),
     ("chat --model {mlm} --prompt hello", "mlm", "bert", "fill-mask"),
+    ("chat --model {clf} --prompt hello", "clf", "text-classification", "dialogue"),
     ("predict {d}/lines.txt --jsonl --model {clf}", "lines.txt", "line 1", "JSON"),
     (FINETUNE+"--model {d}/none", "none", "give"),
     (FINETUNE+"--model {d}/folder", "folder", "give a folder"),
