@@ -27,16 +27,19 @@ def joined(name, *parts):
     path.write_text("".join((DATA/p).read_text(encoding="utf-8") for p in parts), encoding="utf-8")
     return path
 
+def lines_of(**parts):
+    "A file of JSON lines for each of the parts."
+    for part,rows in parts.items():
+        (HERE/f"{part}.jsonl").write_text("".join(json.dumps(r)+"\n" for r in rows), encoding="utf-8")
+    return {part: HERE/f"{part}.jsonl" for part in parts}
+
 def vader():
     snippets = (DATA/"vader_groundtruth/movieReviewSnippets_GroundTruth.txt").read_text("latin-1").splitlines()
     rows = [l.split("\t", 2) for l in snippets]
     rows = [dict(text=t.strip(), label="positive" if float(v)>0 else "negative") for _,v,t in rows if abs(float(v))>=1]
     random.Random(0).shuffle(rows)
-    cut, files = len(rows)*4//5, {}
-    for part,some in dict(train=rows[:cut], test=rows[cut:]).items():
-        files[part] = HERE/f"{part}.jsonl"
-        files[part].write_text("".join(json.dumps(r)+"\n" for r in some))
-    return load_task(files)
+    cut = len(rows)*4//5
+    return load_task(lines_of(train=rows[:cut], test=rows[cut:]))
 
 def cola(): return load_task(dict(train=DATA/"cola/in_domain_train.tsv", test=joined(
     "cola.tsv", "cola/in_domain_dev.tsv", "cola/out_of_domain_dev.tsv")), 3, 1)
@@ -68,11 +71,10 @@ def pydocs():
     rows = [r for r in manual() if len(r["en"].split())<=25]
     plain = [r for r in rows if len(r["en"].split())>=5 and not set("`:*_\\|") & set(r["en"]+r["zh"])]
     random.Random(0).shuffle(plain)
-    kept, files = {r["en"] for r in plain[:300]}, {}
-    for part,some in dict(train=[r for r in rows if r["en"] not in kept], test=plain[:300]).items():
-        files[part] = HERE/f"{part}.jsonl"
-        files[part].write_text("".join(json.dumps(dict(text=r["en"], target=r["zh"]))+"\n" for r in some))
-    return load_task(files, task="translation")
+    kept = {r["en"] for r in plain[:300]}
+    parts = dict(train=[r for r in rows if r["en"] not in kept], test=plain[:300])
+    return load_task(lines_of(**{p: [dict(text=r["en"], target=r["zh"]) for r in some] for p,some in parts.items()}),
+                     task="translation")
 
 def scitldr():
     found = load_task({p: DATA/f"scitldr/{p}.jsonl" for p in ("train", "test")}, "source", "target", task="summarization")

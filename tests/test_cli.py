@@ -1,5 +1,5 @@
 "The command line from end to end on small files, and one line for everything that a user can get wrong."
-import io, json, math, os, random, shutil, subprocess, sys
+import io, json, math, os, random, shutil, subprocess, sys, warnings
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 import pytest
@@ -333,6 +333,16 @@ def test_wrong_input(places, tmp_path, line, words):
     refused(*plm(*args), words)
     assert not out.exists()
     assert before=={k: content(p) for k,p in places.items() if k!="d"}
+
+def test_a_warning_is_one_line(monkeypatch):
+    "What a room warns of, without the place in its code."
+    def warned(run:str): # A folder
+        "Warn, and be content."
+        warnings.warn(f"{run}: an odd row")
+        return dict(ok=True)
+    monkeypatch.setitem(COMMANDS, "verify", warned)
+    code, out, err = plm("verify", "here")
+    assert code==0 and out.split()==["ok", "True"] and err=="plm verify: here: an odd row\n"
 
 TAKEN = [("{clf}", "another run", "finetune"), ("{d}/full", "not empty"), ("{d}/corpus.txt", "file", "folder")]
 

@@ -15,6 +15,7 @@ def fresh(code, *arguments):
 EACH = """
 import importlib, os, sys, threading
 import datasets, matplotlib.pyplot, sklearn.model_selection, torch, transformers.trainer # seconds to import, not in question
+assert threading.active_count()==1, threading.enumerate() # of the libraries either
 for module in sys.argv[1:]:
     child = os.fork() # a process in which nothing else of the package was imported
     if not child:

@@ -79,7 +79,6 @@ def test_every_objective_learns_chinese(chinese, tmp_path, objective):
     counted = count_ngrams(corpus, tokenizer, tmp_path/"counted", order=1).record["results"]["validation"]["loss"]
     assert held<run["training"]["loss_first"]-.2 and held<counted, (held, counted)
 
-
 CHINESE = {"token-classification": ("weibo_ner/weiboNER_2nd_conll.train", 50, "words"),
            "question-answering": ("cmrc2018/cmrc2018_trial.json", 15, "context")}
 
