@@ -43,6 +43,19 @@ def task(tmp_path_factory):
 def run(task, tok, tmp_path_factory):
     return finetune(task, tmp_path_factory.mktemp("run"), tokenizer=tok, size="tiny", epochs=6, learning_rate=1e-3)
 
+def test_rates_follow_the_start(run, task, tmp_path):
+    "Else a body that others trained forgets at the rates that suit ours."
+    load(run.path, "text-classification").save_pretrained(tmp_path/"theirs")
+    load_tokenizer(run.path).save_pretrained(tmp_path/"theirs")
+    def rates(start, **asked):
+        made = finetune(task, tmp_path/f"{start.name}-{len(asked)}", start, labels_per_class=4, epochs=1, **asked)
+        return [made.record["arguments"][k] for k in ("learning_rate", "head_rate")]
+    assert rates(run.path)==[3e-4, 5e-3] and rates(tmp_path/"theirs")==[7e-5, 1e-3]
+    assert rates(tmp_path/"theirs", learning_rate=1e-5)==[1e-5, 1e-3]
+    own, theirs = (TextClassifier(str(p), epochs=1, random_state=0).fit(TEXTS[:12], LABELS[:12]).predict_proba(TEXTS[:12])
+                   for p in (run.path, tmp_path/"theirs"))
+    assert not np.allclose(own, theirs) # the same weights, learned at other rates
+
 def test_the_folder_opens_in_transformers(run):
     "The plain classes, and the pipeline over them, give our probabilities."
     model = AutoModelForSequenceClassification.from_pretrained(run.path).eval()
