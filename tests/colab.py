@@ -2,7 +2,7 @@
 
 `python tests/colab.py`, by hand and weekly: it needs the package registry and some minutes, so pytest passes it by.
 A fresh environment gets the wheel and whatever its requirements bring today, of torch alone the release in
-`constraints.txt`. There each notebook runs in an empty folder, once in a plain kernel and once in one like Colab's own,
+`constraints.txt`; a notebook whose first cell installs extras runs in one that has these as well. There it runs in an empty folder, once in a plain kernel and once in one like Colab's own,
 which has loaded `google.colab` before the first cell. "Run all" also runs the cells that the tests pass over
 (`tst_flags` and `eval: false`): they are left out here, and counted, unless `--flags` names them."""
 import argparse, json, os, re, shutil, subprocess, sys, tempfile, time
@@ -32,8 +32,13 @@ assert plm_nb.__file__.startswith(sys.prefix), plm_nb.__file__
 assert not any(f'{{p}}/'.startswith('{root}/') for p in sys.path), sys.path
 assert ('google.colab' in sys.modules and 'google.colab' in str(get_ipython())) is {colab}'''
 
-def environment(home):
-    "Make the environment `home`/env with the wheel and a kernel in it, and `google.colab` in `home`/colab"
+def extras(fn):
+    "The extras that the notebook `fn` installs where the package is missing, as in `[lora]`; empty if it needs none"
+    found = re.search(r"%s(\[[\w,-]+\]) @ git\+" % INI['DEFAULT']['lib_name'], fn.read_text(encoding='utf-8'))
+    return found[1] if found else ''
+
+def environment(home, wanted):
+    "Make the environment `home`/env with the wheel and a kernel in it, one more for each of the extras `wanted`, and `google.colab` in `home`/colab"
     def pip(*args): subprocess.run([home/'env/bin/pip', *args, '--disable-pip-version-check'], check=True)
     module, torch = home/'colab/google/colab', home/'torch.txt'
     module.mkdir(parents=True)                    # no __init__.py in google: Colab's is a namespace too
@@ -43,7 +48,13 @@ def environment(home):
     shutil.rmtree(ROOT/'build', ignore_errors=True)  # what an older build left would get into the wheel
     pip('wheel', '-qq', '--no-deps', '-w', home/'dist', ROOT)
     shutil.rmtree(ROOT/'build')
-    pip('install', '-qq', '-c', torch, *(home/'dist').glob('*.whl'), 'nbclient', 'ipykernel', 'ipywidgets')
+    wheel, = (home/'dist').glob('*.whl')
+    pip('install', '-qq', '-c', torch, wheel, 'nbclient', 'ipykernel', 'ipywidgets')
+    for more in wanted:                           # borrows what the first one has
+        subprocess.run([sys.executable, '-m', 'venv', '--without-pip', home/f'env{more}'], check=True)
+        packages, = (home/f'env{more}').glob('lib/python*/site-packages')
+        (packages/'borrowed.pth').write_text(str(home/'env'/packages.relative_to(home/f'env{more}')))
+        pip('--python', home/f'env{more}/bin/python', 'install', '-qq', '-c', torch, f'{wheel}{more}')
 
 def left_out(cell, flags):
     "The directives that keep `cell` from being run"
@@ -74,9 +85,9 @@ def run(home, fn, colab, flags):
     cwd, start = home/'runs'/name, time.time()
     cwd.mkdir(parents=True)
     env = {k: v for k,v in os.environ.items() if not re.match('PYTHON|JUPYTER|IPYTHON|HF_|PLM_', k)}
-    env.update(PATH=f"{home/'env/bin'}:{env['PATH']}", XDG_CACHE_HOME=str(home/'cache'), IPYTHONDIR=str(home/'ipython'),
+    env.update(PATH=f"{home/f'env{extras(fn)}/bin'}:{env['PATH']}", XDG_CACHE_HOME=str(home/'cache'), IPYTHONDIR=str(home/'ipython'),
                OMP_NUM_THREADS='1', **{'PYTHONPATH': str(home/'colab')} if colab else {})
-    command = [home/'env/bin/python', __file__, '--in-process', fn.resolve(), *['colab']*colab, *flags]
+    command = [home/f'env{extras(fn)}/bin/python', __file__, '--in-process', fn.resolve(), *['colab']*colab, *flags]
     r = subprocess.run(command, cwd=cwd, env=env, text=True, capture_output=True)
     how = f'FAILED\n{r.stderr}' if r.returncode else f'{time.time()-start:.0f} s{r.stdout.rstrip()}'
     print(f'{name}: {how}', flush=True)
@@ -102,7 +113,7 @@ def main():
     todo = list(product(notebooks(ROOT/'nbs', args.only)[::-1], [False, True])) # high numbers first: they take longest
     home = Path(tempfile.mkdtemp(prefix='colab-'))
     try:
-        environment(home)
+        environment(home, {extras(fn) for fn,_ in todo} - {''})
         with ThreadPoolExecutor(2) as pool: ok = list(pool.map(lambda o: run(home, *o, flags), todo))
         versions(home)
     finally:

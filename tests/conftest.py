@@ -1,5 +1,5 @@
 "What every test process needs: one thread, no network, and the embedded corpus built once before the notebooks start."
-import os, socket, subprocess, sys
+import gc, os, socket, subprocess, sys
 import pytest
 
 def offline():
@@ -26,8 +26,14 @@ def pytest_configure(config):
 def pytest_sessionstart(session):
     if hasattr(session.config, 'workerinput') or session.config.option.collectonly: return
     build = 'from plm_nb.data import load_corpus; load_corpus("docs")' # by the one process that starts the workers
-    r = subprocess.run([sys.executable, '-c', build], cwd=session.config.rootpath, capture_output=True, text=True)
+    r = subprocess.run([sys.executable, '-c', build], cwd=session.config.rootpath, capture_output=True, text=True,
+                       timeout=600)
     if r.returncode: sys.stderr.write(f'the embedded corpus could not be built:\n{r.stderr}\n')
+
+def pytest_collection_finish(session):
+    "What was imported stays: each training begins with a full garbage collection, which need not look at it"
+    gc.collect()
+    gc.freeze()
 
 def pytest_collection_modifyitems(config, items):
     "Notebooks first: they take longest"

@@ -65,6 +65,7 @@ class Gradients(TrainerCallback):
     def on_pre_optimizer_step(self, args, state, control, model=None, **kwargs):
         if self.found is None: self.found = flat(p.grad for p in model.parameters())
 
+@cache
 def train(objective, arch, size, parts, steps):
     "Loss and gradients of the first step, and the weights after `steps`, for batches of `size` rows in `parts` parts."
     model, rows, collate = case(objective, arch)
@@ -79,7 +80,7 @@ def train(objective, arch, size, parts, steps):
 def peak(): # Most memory that this process has held so far, MiB
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform=="darwin" else 2**10)
 
-def memory(objective, vocab_size=30_000, tokens=200_000):
+def memory(objective, vocab_size=30_000, tokens=40_000):
     "Peaks after evaluating a quarter of the tokens, and all of them."
     special = {f"{k}_token": f"[{k.upper()}]" for k in ("pad", "unk", "cls", "sep", "mask")}
     names = [*special.values(), *(f"word{i}" for i in range(vocab_size-len(special)))]

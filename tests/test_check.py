@@ -65,7 +65,7 @@ def test_none_on_ours(toks, arch):
     found = check(new(arch, toks[FAMILIES[arch]]), toks[FAMILIES[arch]])
     assert broken(found)==set(), [f for f in found if f["passed"] is False]
     assert idle(found)==not_applicable(arch)
-    assert difference(found, "resume")==difference(found, "reload")==0
+    assert max(difference(found, "resume"), difference(found, "reload"))<1e-5, found # rounding, where a processor rounds
 
 @pytest.mark.parametrize("arch, task", [("bert", "pretraining"), ("bert", "text-classification"), ("llama", None), ("gru", None)])
 def test_other_heads(tok, arch, task):
@@ -203,7 +203,7 @@ def test_documents_that_are_not_apart_are_found(tok, monkeypatch):
 def test_positions_that_do_not_start_again_are_found(toks, monkeypatch):
     "RoBERTa's first position is not 0; packed with another one a document reads otherwise than alone."
     subject = Subject(new("roberta", toks["byte-bpe"]), toks["byte-bpe"], "plm")
-    assert ask("packing", subject)["difference"]==0
+    assert ask("packing", subject)["difference"]<1e-5
     monkeypatch.setattr(room, "layout", lambda config: {})
     assert ask("packing", subject)["passed"] is False
 

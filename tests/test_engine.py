@@ -43,7 +43,7 @@ def test_two_processes(tmp_path):
 
 @pytest.mark.parametrize("objective", ["mlm", "clm"])
 def test_memory_of_an_evaluation(objective):
-    "Else 200,000 tokens times 30,000 words, 24 GB, stand in memory at once; or a batch of them."
+    "Else 40,000 tokens times 30,000 words, 5 GB, stand in memory at once; or a batch of them."
     r = subprocess.run([sys.executable, WORKER, "memory", objective], capture_output=True, text=True, timeout=280)
     assert r.returncode==0, r.stderr[-3000:]
     quarter, whole = json.loads(r.stdout.splitlines()[-1])

@@ -18,6 +18,7 @@ from plm_nb.train import Log
 from plm_nb.tasks import load_task
 from plm_nb.tokenizer import load_tokenizer, train_tokenizer
 from plm_nb.transformer import load
+from same import assert_same_run, close
 
 WORDS = dict(bad="cold dark sad wet".split(), good="warm bright glad dry".split(), none="one two three four".split())
 
@@ -79,16 +80,15 @@ def test_resume_is_exact(task, tok, tmp_path, monkeypatch):
         finetune(task, tmp_path/"killed", **settings)
     with pytest.raises(InputError, match="epochs 2, not 3"):
         finetune(task, tmp_path/"killed", **{**settings, "epochs": 3}, resume=True)
-    runs = finetune(task, tmp_path/"whole", **settings), finetune(task, tmp_path/"killed", **settings, resume=True)
-    for file in "model.safetensors", "log.jsonl", "scores.jsonl":
-        assert len({(run.path/file).read_bytes() for run in runs})==1, file
+    whole, killed = finetune(task, tmp_path/"whole", **settings), finetune(task, tmp_path/"killed", **settings, resume=True)
+    assert_same_run(killed.path, whole.path)
     assert finetune(task, tmp_path/"killed", resume=True).record==Run(tmp_path/"killed").record
 
 def test_it_learns_and_verifies(run, task):
     "Words that give the class away are learned; the folder believes itself; `evaluate` gives the same scores again."
     assert run.record["results"]["test"]["f1"]>.7 and verify(run.path)["ok"]
     scored = evaluate(run.path, task)
-    assert scored==run.record["results"]["validation"]
+    assert close(scored, run.record["results"]["validation"])
 
 @pytest.mark.parametrize("side", ["right", "left"])
 def test_batch_size_and_padding_side(run, side):

@@ -10,6 +10,7 @@ NOTEBOOKS = {p.relative_to(NBS).with_suffix('').as_posix(): p for p in sorted(NB
              if not any(o[0] in '._' for o in p.relative_to(NBS).parts)}
 INI = ConfigParser(delimiters=['='])
 INI.read(ROOT/'settings.ini', encoding='utf-8')
+EXTRAS = {k.removesuffix('_requirements') for k in INI['DEFAULT'] if k.endswith('_requirements')}
 PATHS = re.compile(r'(?<![\w.<:/-])/(home|root|tmp|work|Users|private)\b|\b[A-Z]:\\+Users|ipykernel_\d|<ipython-')
 TIMES = re.compile(r'\b\d\d:\d\d:\d\d\b|\d(it/s|s/it)\b|[█▏▎▍▌▋▊▉]')
 DEVICE = re.compile(r'(cuda|cpu|mps|xpu)(:\d+)?')
@@ -101,13 +102,26 @@ def test_hygiene(stem):
     if found: pytest.fail(f'{len(found)} findings, the first: {found[0]}', pytrace=False)
 
 def test_one_install_cell():
-    "Every notebook with code installs the package in the same hidden cell, from the address in `settings.ini`"
+    "Every notebook with code installs the package in the same hidden cell, from the address in `settings.ini`, with its extras"
     rooms = {k: cells(p) for k,p in NOTEBOOKS.items()}
     found = {k: [c.source for c in v if c.installs] for k,v in rooms.items() if any(c.kind=='code' for c in v)}
     assert not [k for k,v in found.items() if len(v)!=1], 'notebooks without exactly one install cell'
-    same = {v[0] for v in found.values()}
+    name, extra = INI['DEFAULT']['lib_name'], r'"%s\[([\w,]+)\] @ (.+?)"'
+    named = {k: re.findall(extra % name, v[0]) for k,v in found.items()}
+    unknown = {e for got in named.values() for es,_ in got for e in es.split(',')} - EXTRAS
+    assert not unknown, f'no such extras: {unknown}'
+    same = {re.sub(extra % name, r'\2', v[0]) for v in found.values()}
     assert len(same)<=1, f'install cells differ: {same}'
     for source in same: assert source.startswith('#| hide\n') and f"git+{INI['DEFAULT']['git_url']}'" in source
+
+def test_extras_of_a_room():
+    "A room that imports what only an extra brings names that extra where it is installed"
+    brings = {re.split('[<>=]', r)[0]: e for e in ('lora', 'zh') for r in INI['DEFAULT'][f'{e}_requirements'].split()}
+    for k,p in NOTEBOOKS.items():
+        room = cells(p)
+        code = [c for c in room if c.kind=='code' and not c.installs]
+        wanted = {brings[m.split('.')[0]] for c in code for m in modules(c.tree) if m.split('.')[0] in brings}
+        assert all(any(e in c.source for c in room if c.installs) for e in wanted), f'{k} needs {wanted}'
 
 def test_readme():
     r = subprocess.run([sys.executable, ROOT/'docs/readme.py', '--check'], capture_output=True, text=True)

@@ -1,24 +1,29 @@
 "Each module can be imported alone; importing starts nothing, and the light doors stay light."
-import subprocess, sys
+import os, subprocess, sys
 from pathlib import Path
 import pytest
 
+TESTS = str(Path(__file__).parent)
 PACKAGE = Path(__file__).resolve().parents[1]/'plm_nb'
 MODULES = [p.stem for p in sorted(PACKAGE.glob('*.py')) if not p.stem.startswith('_')]
 
 def fresh(code, *arguments):
     "Run `code` in a process of its own"
-    r = subprocess.run([sys.executable, '-c', code, *arguments], cwd=PACKAGE.parent, capture_output=True, text=True)
+    r = subprocess.run([sys.executable, '-c', code, *arguments], cwd=PACKAGE.parent, capture_output=True, text=True,
+                       env=dict(os.environ, PYTHONPATH=TESTS), timeout=200)
     if r.returncode: pytest.fail(r.stdout + r.stderr, pytrace=False)
     return r.stdout
 
 EACH = """
 import importlib, os, sys, threading
+from forks import end_after, own_locks
+own_locks()
 import datasets, matplotlib.pyplot, sklearn.model_selection, torch, transformers.trainer # seconds to import, not in question
 assert threading.active_count()==1, threading.enumerate() # of the libraries either
 for module in sys.argv[1:]:
     child = os.fork() # a process in which nothing else of the package was imported
     if not child:
+        end_after(60)
         importlib.import_module('plm_nb.'+module)
         assert threading.active_count()==1, threading.enumerate()
         sys.stdout.flush()

@@ -1,7 +1,8 @@
 "Every notebook runs from top to bottom, each in a process and an empty folder of its own, within a time limit."
-import json, multiprocessing, os, shutil, signal, subprocess, sys, tempfile
+import faulthandler, gc, json, multiprocessing, os, shutil, signal, subprocess, sys, tempfile
 from pathlib import Path
 import pytest
+from forks import own_locks
 
 ROOT = Path(__file__).resolve().parents[1]
 NBS = ROOT/'nbs'
@@ -15,8 +16,11 @@ fork.set_forkserver_preload(['datasets', 'matplotlib.pyplot', 'nbdev.test', 'skl
 def run(fn, log, flags):
     "In a process of its own: run the notebook `fn` in its folder, with `log` as its output"
     os.setsid()
+    own_locks()
+    gc.freeze() # what is inherited is no garbage, and each training looks for some
     os.chdir(fn.parent)
     for fd in 1, 2: os.dup2(os.open(log, os.O_WRONLY|os.O_APPEND), fd)
+    faulthandler.enable(os.dup(2)) # SIGABRT shows where it stands
     if 'hub' not in flags:
         from conftest import offline
         offline()
@@ -32,10 +36,13 @@ def run_notebook(fn, folder, flags=(), limit=LIMIT):
         p.start()
         p.join(limit)
         late = p.is_alive()
+        if late:
+            os.kill(p.pid, signal.SIGABRT)
+            p.join(5)
         stop(p)
         out = log.read().decode(errors='replace')
-    if late: pytest.fail(f'{fn.name}: stopped after {limit} seconds', pytrace=False)
     print(out) # pytest shows it if the notebook is red
+    if late: pytest.fail(f'{fn.name}: stopped after {limit} seconds', pytrace=False)
     last = (out.strip() or f'ended with code {p.exitcode}').splitlines()[-1]
     if p.exitcode: pytest.fail(f'{fn.name}: {last}', pytrace=False)
 
@@ -43,7 +50,7 @@ def stop(p):
     "End `p` and whatever it started"
     try: os.killpg(p.pid, signal.SIGKILL)
     except ProcessLookupError: p.kill()
-    p.join()
+    p.join(10)
 
 @pytest.mark.parametrize('notebook', NOTEBOOKS, ids=lambda p: p.relative_to(NBS).with_suffix('').as_posix())
 def test_notebook(notebook, tmp_path, pytestconfig):
@@ -65,8 +72,14 @@ def room(tmp_path):
 def test_a_broken_lesson_is_red(room):
     with pytest.raises(pytest.fail.Exception, match='AssertionError: two'): run_notebook(*room('assert 1+1==3, "two"'))
 
-def test_an_endless_lesson_is_stopped(room):
+def test_an_endless_lesson_is_stopped(room, capfd):
     with pytest.raises(pytest.fail.Exception, match='stopped after'): run_notebook(*room('while True: pass'), limit=5)
+    assert 'most recent call first' in capfd.readouterr().out, 'it does not say where it stood'
+
+def test_a_lesson_that_is_stopped_leaves_no_lock_taken(room):
+    hold = 'from tqdm import tqdm\ntqdm.get_lock().acquire()\nwhile True: pass'
+    with pytest.raises(pytest.fail.Exception, match='stopped after'): run_notebook(*room(hold), limit=5)
+    run_notebook(*room('from tqdm import tqdm\nfor _ in tqdm(range(3)): pass'), limit=30)
 
 def test_a_flagged_cell_runs_on_demand(room):
     fn = room('#| slow\nassert False, "flagged"')
@@ -77,7 +90,8 @@ def test_a_lesson_reaches_no_network(room):
     call = 'import socket\nsocket.create_connection(("192.0.2.1", 80), timeout=3)' # an address that belongs to nobody
     with pytest.raises(pytest.fail.Exception, match='no network in tests'): run_notebook(*room(call))
 
-def refresh(fn): return subprocess.run([sys.executable, ROOT/'docs/refresh.py', fn], capture_output=True, text=True)
+def refresh(fn):
+    return subprocess.run([sys.executable, ROOT/'docs/refresh.py', fn], capture_output=True, text=True, timeout=LIMIT)
 
 def test_refresh_saves_what_cells_show(room):
     fn, _ = room('import sys, warnings\nimport matplotlib.pyplot as plt', '_ = plt.plot([1, 2])',

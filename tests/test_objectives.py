@@ -197,7 +197,8 @@ def test_a_packed_document_is_read_as_if_alone(family):
     with torch.no_grad():
         logits = [model(input_ids=x[None], **isolate(x[None], 2, **how)).logits[0] for x in (torch.cat(docs), other)]
         alone = torch.cat([model(input_ids=d[None]).logits[0] for d in docs])
-    assert torch.equal(logits[0][11:], logits[1][11:]) and not torch.equal(logits[0][:11], logits[1][:11])
+    moved = (logits[0]-logits[1]).abs().amax(1)
+    assert moved[11:].max()<1e-5 and moved[:11].max()>1e-3
     assert (logits[0]-alone).abs().max()<1e-5
 
 @pytest.mark.parametrize("family", ["gpt2", "llama"])
@@ -208,7 +209,8 @@ def test_no_future_in_a_causal_batch(tok, family):
     y = x.clone(); y[0, 6] = 20
     with torch.no_grad():
         a, b = (model(input_ids=z, **isolate(z, 2, causal=True)).logits[0] for z in (x, y))
-    assert torch.equal(a[:6], b[:6]) and not torch.equal(a[6:8], b[6:8]) and torch.equal(a[8:], b[8:])
+    moved = (a-b).abs().amax(1)
+    assert moved[:6].max()<1e-5 and moved[6:8].min()>1e-4 and moved[8:].max()<1e-5
 
 def test_causal_labels(tok):
     "Labels are the ids, a `[CLS]` is never asked, and HF's own loss is that of the shifted labels."
@@ -295,7 +297,7 @@ def test_permutation(tok, size, span):
     for k in range(labels.shape[1]):
         ids = batch["input_ids"].clone()
         ids[torch.arange(3), place[:, k]] = 5 + (ids[torch.arange(3), place[:, k]]+1-5)%(len(tok)-5)
-        with torch.no_grad(): changed = (model(**{**batch, "input_ids": ids}).logits-before).abs().amax(2)>0
+        with torch.no_grad(): changed = (model(**{**batch, "input_ids": ids}).logits-before).abs().amax(2)>1e-6 # above rounding
         for b in range(3):
             if labels[b, k]==-100: continue
             later = torch.arange(labels.shape[1])>k

@@ -5,6 +5,7 @@ import pytest
 import torch
 from datasets import Dataset, DatasetDict
 from transformers import AutoModelForMaskedLM, AutoTokenizer
+from same import assert_same_run
 from plm_nb import pretrain as room
 from plm_nb.data import InputError, load_corpus, sha256
 from plm_nb.likelihood import score_text
@@ -30,21 +31,17 @@ def tok(corpus): return train_tokenizer([corpus.read_text()], vocab_size=150)
 @pytest.fixture(scope="module")
 def run(corpus, tok, tmp_path_factory): return pretrain(corpus, tok, tmp_path_factory.mktemp("run"), **SMALL)
 
-def content(path, names=("model.safetensors", "scores.jsonl", "log.jsonl", "tokenizer.json", "config.json")):
-    return {n: sha256(path/n) for n in names}
-
 def test_same_seed_same_bytes(run, corpus, tok, tmp_path):
-    "Two runs with one seed are equal in every file; another seed gives other weights."
-    again = pretrain(corpus, tok, tmp_path/"again", **SMALL)
-    assert content(again.path)==content(run.path)
+    "Two runs with one seed are equal; another seed gives other weights."
+    assert_same_run(pretrain(corpus, tok, tmp_path/"again", **SMALL).path, run.path)
     other = pretrain(corpus, tok, tmp_path/"other", **SMALL, seed=1)
-    assert content(other.path, ["model.safetensors"])!=content(run.path, ["model.safetensors"])
-    assert content(other.path, ["tokenizer.json"])==content(run.path, ["tokenizer.json"])
+    assert sha256(other.path/"model.safetensors")!=sha256(run.path/"model.safetensors")
+    assert sha256(other.path/"tokenizer.json")==sha256(run.path/"tokenizer.json")
 
 def test_the_global_state_changes_nothing(run, corpus, tok, tmp_path):
     "Random numbers drawn before a run do not reach it."
     torch.manual_seed(99); np.random.seed(99)
-    assert content(pretrain(corpus, tok, tmp_path/"run", **SMALL).path)==content(run.path)
+    assert_same_run(pretrain(corpus, tok, tmp_path/"run", **SMALL).path, run.path)
 
 def test_the_folder_opens_in_transformers(run, corpus):
     "The plain classes give the logits of `load`, and with the recorded questions the recorded loss."
@@ -101,8 +98,7 @@ def test_resume(resumed):
 
 def test_resume_is_exact(resumed, corpus, tok, tmp_path):
     "Its weights, scores and log are those of a run that was left alone."
-    same = "model.safetensors", "scores.jsonl", "log.jsonl"
-    assert content(resumed.path, same)==content(pretrain(corpus, tok, tmp_path/"whole", **SAVED).path, same)
+    assert_same_run(resumed.path, pretrain(corpus, tok, tmp_path/"whole", **SAVED).path)
 
 @pytest.fixture(scope="module")
 def begun(corpus, tok, tmp_path_factory):
@@ -114,7 +110,7 @@ def begun(corpus, tok, tmp_path_factory):
 def test_resume_without_a_checkpoint(run, begun, corpus, tok, tmp_path):
     "It starts at step 0 and ends as if nothing had been; its log holds every step once."
     shutil.copytree(begun, tmp_path/"run")
-    assert content(pretrain(corpus, tok, tmp_path/"run", **SMALL, resume=True).path)==content(run.path)
+    assert_same_run(pretrain(corpus, tok, tmp_path/"run", **SMALL, resume=True).path, run.path)
 
 @pytest.mark.parametrize("other", [dict(size="mini"), dict(seed=5), dict(block_size=16)], ids=str)
 def test_resume_of_another_run(begun, corpus, tok, tmp_path, other):

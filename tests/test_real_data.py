@@ -66,15 +66,15 @@ def chinese():
     "The Chinese side of a translated manual, sixteen paragraphs a document, and characters to read it with."
     with gzip.open(real("pydocs_zh/python_docs_3.13.en-zh.jsonl.gz"), "rt", encoding="utf-8") as f: rows = [json.loads(l) for l in f]
     texts = [r["zh"] for r in rows if len(r["zh"])>20]
-    texts = ["\n".join(texts[i:i+16]) for i in range(0, 16*260, 16)]
-    parts = DatasetDict({p: Dataset.from_dict(dict(text=t)) for p,t in dict(train=texts[:240], validation=texts[240:]).items()})
+    texts = ["\n".join(texts[i:i+16]) for i in range(0, 16*130, 16)]
+    parts = DatasetDict({p: Dataset.from_dict(dict(text=t)) for p,t in dict(train=texts[:120], validation=texts[120:]).items()})
     return parts, train_tokenizer(parts["train"]["text"], "wordpiece", 3000)
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_every_objective_learns_chinese(chinese, tmp_path, objective):
     "Held-out loss below that of the untrained body and below that of token frequencies."
     corpus, tokenizer = chinese
-    run = pretrain(corpus, tokenizer, tmp_path/"run", "tiny", objective, block_size=64, steps=300, learning_rate=3e-3).record
+    run = pretrain(corpus, tokenizer, tmp_path/"run", "tiny", objective, block_size=64, steps=150, learning_rate=3e-3).record
     held = run["results"]["validation"]["loss"]
     counted = count_ngrams(corpus, tokenizer, tmp_path/"counted", order=1).record["results"]["validation"]["loss"]
     assert held<run["training"]["loss_first"]-.2 and held<counted, (held, counted)

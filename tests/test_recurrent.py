@@ -64,12 +64,12 @@ def test_a_changed_document_changes_no_neighbor(cell):
     positions = packed(4, 4, 4)[None]
     other = ids.clone(); other[:, 4:8] = tokens(1, 4, seed=9)
     change = (m(ids, position_ids=positions).logits-m(other, position_ids=positions).logits).abs().amax((0, 2))
-    assert change[4:8].all() and not change[:4].any() and not change[8:].any()
+    assert change[4:8].min()>1e-3 and change[:4].max()<1e-5 and change[8:].max()<1e-5
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_block_that_begins_inside_a_document(cell):
     m, ids = lm(cell), tokens(2, 6)
-    assert torch.equal(m(ids, position_ids=torch.arange(7, 13)[None]).logits, m(ids).logits)
+    assert torch.allclose(m(ids, position_ids=torch.arange(7, 13)[None]).logits, m(ids).logits, atol=1e-6)
 
 @pytest.mark.parametrize("cell,layers", CASES)
 @pytest.mark.parametrize("parts", [[1]*8, [3, 5], [7, 1]])
@@ -132,7 +132,8 @@ def test_save_and_load(tmp_path, cell, tied):
     m, ids = lm(cell, 2, tie_word_embeddings=tied, dropout=.1), tokens(2, 6)
     m.save_pretrained(tmp_path)
     again = AutoModelForCausalLM.from_pretrained(tmp_path)
-    assert torch.equal(again(ids).logits, m(ids).logits) and not again.training
+    assert all(torch.equal(p, q) for p,q in zip(again.parameters(), m.parameters(), strict=True))
+    assert torch.allclose(again(ids).logits, m(ids).logits, atol=1e-5) and not again.training
     assert (again.lm_head.weight is again.embed_tokens.weight)==tied
     assert type(AutoConfig.from_pretrained(tmp_path)) is RecurrentConfig
     config = json.loads((tmp_path/"config.json").read_text())

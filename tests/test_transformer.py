@@ -29,12 +29,18 @@ def saved(folder, tokenizer, task="fill-mask", **kwargs):
     model.save_pretrained(folder); tokenizer.save_pretrained(folder)
     return model
 
+def same_weights(a, b):
+    "The same bits: weights are stored, not computed."
+    return all(torch.equal(p, q) for p,q in zip(a.parameters(), b.parameters(), strict=True))
+
 @pytest.mark.parametrize("task,labels,auto", [("fill-mask", None, AutoModelForMaskedLM),
     ("text-classification", CLASSES, AutoModelForSequenceClassification)])
 def test_round_trip(tmp_path, tokenizer, batch, task, labels, auto):
     model = saved(tmp_path, tokenizer, task, labels=labels)
     want = model(**batch).logits
-    assert torch.equal(load(tmp_path, task, tokenizer=tokenizer)(**batch).logits, want)
+    again = load(tmp_path, task, tokenizer=tokenizer)
+    assert same_weights(again, model)
+    assert torch.allclose(again(**batch).logits, want, atol=1e-5)
     plain = auto.from_pretrained(tmp_path)
     assert torch.allclose(plain(**batch).logits, want, atol=1e-5)
     if labels: assert list(plain.config.id2label.values()) == labels
@@ -155,13 +161,14 @@ def test_every_combination(arch, task, tokenizer, tmp_path):
     ids = torch.randint(5, 10, (2, 16), generator=torch.Generator().manual_seed(0))
     ids[:, 0],ids[:, -1] = 2, 3
     model,twin,other = (made(arch, task, tokenizer, seed=s) for s in (0, 0, 1))
-    assert all(torch.equal(a, b) for a,b in zip(model.parameters(), twin.parameters(), strict=True))
-    assert any(not torch.equal(a, b) for a,b in zip(model.parameters(), other.parameters()))
+    assert same_weights(model, twin) and not same_weights(model, other)
     if task=="multiple-choice": ids = ids[:, None].repeat(1, 3, 1) # three choices, all alike
     want = said(model, ids)
     assert want.isfinite().all() and want.shape[0]==2
     model.save_pretrained(tmp_path)
-    assert torch.equal(said(load(tmp_path, task, tokenizer=tokenizer), ids), want)
+    again = load(tmp_path, task, tokenizer=tokenizer)
+    assert same_weights(again, model)
+    assert torch.allclose(said(again, ids), want, atol=1e-5)
     plain = TASKS[task].from_pretrained(tmp_path).eval()
     assert torch.allclose(said(plain, ids), want, atol=1e-5)
     if task in ("text-classification", "token-classification"): assert list(plain.config.id2label.values())==CLASSES
@@ -230,8 +237,7 @@ def test_new_head_on_any_body(tmp_path, tokenizer, arch):
     old = dict(body.base_model.named_parameters())
     new = dict(a.base_model.named_parameters())
     assert all(torch.equal(old[k], new[k]) for k in old)
-    assert all(torch.equal(x, y) for x,y in zip(a.parameters(), b.parameters(), strict=True))
-    assert any(not torch.equal(x, y) for x,y in zip(a.parameters(), c.parameters()))
+    assert same_weights(a, b) and not same_weights(a, c)
 
 @pytest.mark.parametrize("arch", CAUSAL)
 @pytest.mark.parametrize("seed", range(3))
@@ -243,7 +249,7 @@ def test_no_causal_model_reads_the_future(arch, seed, tokenizer):
         changed = ids.clone()
         changed[:, at] = (changed[:, at]-4)%5+5
         moved = (said(model, changed)-said(model, ids)).abs().amax(-1)
-        assert (moved[:, :at]==0).all() and (moved[:, at]>0).all()
+        assert moved[:, :at].max() < moved[:, at].min()/1000
 
 @pytest.mark.parametrize("arch", ["t5", "bart"])
 def test_decoders_read_the_source_and_their_past(arch, tokenizer):
@@ -252,7 +258,8 @@ def test_decoders_read_the_source_and_their_past(arch, tokenizer):
     before = said(model, source, decoder_input_ids=target)
     later,other = target.clone(), source.clone()
     later[:, 5] = (later[:, 5]-4)%5+5; other[:, -1] = (other[:, -1]-4)%5+5
-    assert torch.equal(said(model, source, decoder_input_ids=later)[:, :5], before[:, :5])
+    assert torch.allclose(said(model, source, decoder_input_ids=later)[:, :5], before[:, :5], atol=1e-5)
+    assert (said(model, source, decoder_input_ids=later)-before)[:, 5:].abs().amax()>1e-3
     assert (said(model, other, decoder_input_ids=target)-before).abs().amax(-1).min()>0
     padded = torch.cat([source, torch.zeros(2, 3, dtype=torch.long)], 1)
     masked = said(model, padded, attention_mask=(padded!=0).long(), decoder_input_ids=target)
@@ -286,7 +293,7 @@ def test_documents_of_a_row_are_isolated(arch, seed, tokenizer):
         elif arch not in ("rnn", "gru", "lstm"): kwargs["attention_mask"] = additive(forbidden)
         return said(model, row, **kwargs)[0, -len(text):]
     with_one,with_other = read(torch.cat([first, text])), read(torch.cat([other, text]))
-    assert torch.equal(with_one, with_other)
+    assert torch.allclose(with_one, with_other, atol=1e-4)
     alone = read(text) if arch=="xlnet" else said(model, text[None])[0]
     assert torch.allclose(with_one, alone, atol=1e-4)
 

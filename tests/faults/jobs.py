@@ -3,12 +3,14 @@
 `python jobs.py` reads a job a line, forks a child for it, and writes a line that says how the child ended. The server
 imports everything once and never computes, so a child starts in a fifth of a second.
 """
-import gc, json, mmap, os, re, resource, signal, sys, tempfile, time, traceback
+import gc, json, logging, mmap, os, re, resource, signal, sys, tempfile, time, traceback
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from datasets import Dataset
+from tqdm import tqdm
 from transformers import TrainerCallback
+from forks import end_after, own_locks
 from plm_nb.data import InputError
 from plm_nb.finetune import encode_rows
 from plm_nb.recipe import padded
@@ -19,6 +21,7 @@ from plm_nb.transformer import build
 
 TEXTS = [" ".join(f"word{(i*j)%31}" for j in range(1, 4+i%11)) for i in range(60)]
 PHASES = "starting", "in a step", "in saving", "in rotating"
+LIMIT = 90 # seconds for a job, unless it names its own; on a quiet machine the longest takes five
 
 @cache
 def tokenizer(): return train_tokenizer(TEXTS, "wordpiece", 120)
@@ -108,10 +111,24 @@ def work(task, out, memory, resume=True, at=None, torn=False, last=None, limit=N
     t.train(resume_from_checkpoint=resume or None)
     return ends(t)
 
+def die_with_locks(**ignored):
+    "Be killed with every lock in hand that a child could hand down to the next one."
+    tqdm.get_lock().acquire()
+    logging._acquireLock()
+    for handler in logging.root.handlers: handler.acquire()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def hang(**ignored):
+    "Wait for what never comes."
+    while True: time.sleep(1)
+
+WORKS = dict(train=work, die_with_locks=die_with_locks, hang=hang)
+
 def child(job, memory, said):
     "Do `job` and leave, with its result in the file `said`; exit code 2 for an `InputError`, 1 for any other error."
-    code = 0
-    try: json.dump(work(memory=memory, **job), said)
+    end_after(job.pop("limit_seconds", LIMIT))
+    do, code = WORKS[job.pop("do", "train")], 0
+    try: json.dump(do(memory=memory, **job), said)
     except InputError as e: print(f"InputError: {e}", file=sys.stderr); code = 2
     except SystemExit as e: code = e.code
     except BaseException: traceback.print_exc(); code = 1
@@ -119,7 +136,7 @@ def child(job, memory, said):
     os._exit(code)
 
 def run(job, memory):
-    "Fork a child for `job`; SIGKILL it after `job['after']` seconds, if that is given."
+    "Fork a child for `job`; SIGKILL it after `job['after']` seconds, if that is given. `late`: it was ended at its limit."
     after, start = job.pop("after", None), time.monotonic()
     memory[0], memory[1], memory[2] = 0, 0, -1 # phase, changes of the disk so far, first step that was begun
     with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as err:
@@ -129,9 +146,11 @@ def run(job, memory):
         while not (ended := os.waitpid(pid, os.WNOHANG))[0]:
             if after is not None and time.monotonic()-start>after: os.kill(pid, signal.SIGKILL); after = None
             time.sleep(.001)
-        said.seek(0); err.seek(0)
-        return dict(code=os.waitstatus_to_exitcode(ended[1]), phase=PHASES[memory[0]], changes=memory[1],
-                    first=None if memory[2]<0 else memory[2], seconds=time.monotonic()-start, stderr=err.read(),
+        said.seek(0)
+        err.seek(0)
+        code, stderr = os.waitstatus_to_exitcode(ended[1]), err.read()
+        return dict(code=code, phase=PHASES[memory[0]], changes=memory[1], first=None if memory[2]<0 else memory[2],
+                    seconds=time.monotonic()-start, stderr=stderr, late=code==1 and "Timeout (" in stderr,
                     **json.loads(said.read() or "{}"))
 
 def warm_up():
@@ -141,6 +160,7 @@ def warm_up():
     gc.collect(); gc.freeze()
 
 if __name__=="__main__":
+    own_locks()
     warm_up()
     answers = os.fdopen(os.dup(1), "w")
     memory = memoryview(mmap.mmap(-1, 24)).cast("q") # shared with every child

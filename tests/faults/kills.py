@@ -2,26 +2,52 @@
 
 The long form, with its result in one line: `python tests/faults/kills.py --kills 60`.
 """
-import argparse, json, os, random, shutil, subprocess, sys, tempfile
+import argparse, json, os, random, shutil, signal, subprocess, sys, tempfile, threading
 from collections import Counter
 from pathlib import Path
 
 TASKS = dict(mlm=3, clm=2, classes=3) # of jobs.py, with the steps between their checkpoints
-ENV = dict(os.environ, OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false", HF_HUB_OFFLINE="1", TQDM_DISABLE="1")
+TESTS = str(Path(__file__).resolve().parents[1])
+ENV = dict(os.environ, OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false", HF_HUB_OFFLINE="1", TQDM_DISABLE="1",
+           HF_DATASETS_DISABLE_PROGRESS_BARS="1", PYTHONPATH=TESTS)
 
 class Jobs:
-    "The server of `jobs.py`: call it with a job, get how it ended."
-    def __init__(self):
+    "The server of `jobs.py`: call it with a job, get how it ended. A job that hangs is an error, and the next one goes on."
+    LIMIT = 150 # seconds until the server itself is given up: longer than it gives a job
+
+    def __init__(self): self.start()
+
+    def start(self):
         self.server = subprocess.Popen([sys.executable, Path(__file__).with_name("jobs.py")], env=ENV, text=True,
-                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
 
     def __call__(self, **job):
-        print(json.dumps(job, default=str), file=self.server.stdin, flush=True)
-        if not (answer := self.server.stdout.readline()): raise RuntimeError("the server of jobs.py has ended")
-        return json.loads(answer)
+        guard = threading.Timer(self.LIMIT, self.kill)
+        guard.start()
+        try:
+            print(json.dumps(job, default=str), file=self.server.stdin, flush=True)
+            answer = self.server.stdout.readline()
+        finally: guard.cancel()
+        if not answer:
+            self.close()
+            self.start()
+            raise RuntimeError(f"the server of jobs.py ended, or said nothing in {self.LIMIT} s, at the job {job}")
+        found = json.loads(answer)
+        if found["late"]: raise TimeoutError(f"the job {job} was ended at its limit, where it stood:\n{found['stderr']}")
+        return found
 
-    def close(self):
-        self.server.stdin.close(); self.server.wait()
+    def kill(self):
+        "End the server and its child."
+        try: os.killpg(self.server.pid, signal.SIGKILL)
+        except ProcessLookupError: pass
+
+    def close(self, limit=5):
+        "Let the server end by itself; after `limit` seconds, end it."
+        self.server.stdin.close()
+        try: self.server.wait(limit)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            self.server.wait(limit)
 
 def folders(out):
     "Steps of the sealed checkpoints in `out`, and the folders that are none."

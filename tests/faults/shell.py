@@ -3,6 +3,7 @@ import subprocess, sys, time
 from pathlib import Path
 from kills import ENV
 
+LIMIT = 120 # seconds, after which the process shows where it stands and ends
 WORDS = "cat dog owl fox hen bee ant elk cow pig rat bat".split()
 
 def corpus(folder):
@@ -16,11 +17,17 @@ def pretrain(corpus, out, *more):
     usual = "--tokenizer char --size tiny --block-size 32 --batch-size 8 --steps 160"
     return ["pretrain", "--corpus", str(corpus), "--out", str(out), *usual.split(), *more]
 
+CODE = f"""import sys
+from forks import end_after
+end_after({LIMIT})
+from plm_nb.cli import main
+sys.exit(main())"""
+
 def plm(arguments, when=lambda: False, sign=None):
     "Run `plm`; send it the signal `sign` as soon as `when` holds. Its exit code and what it said."
-    code = "import sys; from plm_nb.cli import main; sys.exit(main())"
-    with subprocess.Popen([sys.executable, "-c", code, *arguments], env=ENV, text=True, stderr=subprocess.PIPE,
+    with subprocess.Popen([sys.executable, "-c", CODE, *arguments], env=ENV, text=True, stderr=subprocess.PIPE,
                           stdout=subprocess.DEVNULL) as process:
         while process.poll() is None and not when(): time.sleep(.005)
         if process.poll() is None and sign: process.send_signal(sign)
-        return process.wait(), process.stderr.read()
+        said = process.communicate()[1]
+        return process.returncode, said
