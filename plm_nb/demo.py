@@ -13,12 +13,12 @@ from datasets import DatasetDict
 from jinja2 import Environment
 from .data import load_corpus
 from .estimators import TextClassifier, learning_curve, plot_curve, tfidf
-from .finetune import finetune, predict
-from .pretrain import blanks_right, count_ngrams, fill, pretrain
+from .text_classification import finetune, predict
+from .pretraining import blanks_right, count_ngrams, fill, pretrain
 from .runs import check_free
 from .tasks import load_task
 from .tokenizer import pack, report, train_tokenizer
-from .transformer import build, load
+from .models import build, load
 
 # %% ../nbs/80_demo.ipynb #cell-7
 def riddles(

@@ -23,10 +23,10 @@ from transformers import (AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelF
     DataCollatorForLanguageModeling, DataCollatorWithPadding, TrainingArguments)
 from .ngram import NGram
 from .objectives import CausalLM, MaskedLM
-from .recipe import padded
+from .finetuning import padded
 from .tokenizer import encode, pack
-from .train import Trainer, answers, arguments, has_bf16
-from .transformer import build, config, fast_attention
+from .training import Trainer, answers, arguments, has_bf16
+from .models import build, config, fast_attention
 
 # %% ../nbs/71_speed.ipynb #cell-8
 def limit(

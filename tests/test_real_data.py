@@ -6,10 +6,10 @@ from datasets import Dataset, DatasetDict
 from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification
 from plm_nb.cli import main
 from plm_nb.data import load_corpus, read_table
-from plm_nb.finetune import finetune
-from plm_nb.jobs import job, predict
+from plm_nb.text_classification import finetune
+from plm_nb.pipelines import job, predict
 from plm_nb.objectives import OBJECTIVES
-from plm_nb.pretrain import count_ngrams, pretrain
+from plm_nb.pretraining import count_ngrams, pretrain
 from plm_nb.tasks import load_task
 from plm_nb.tokenizer import train_tokenizer
 

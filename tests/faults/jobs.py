@@ -12,12 +12,12 @@ from tqdm import tqdm
 from transformers import TrainerCallback
 from forks import end_after, own_locks
 from plm_nb.data import InputError
-from plm_nb.finetune import encode_rows
-from plm_nb.recipe import padded
+from plm_nb.text_classification import encode_rows
+from plm_nb.finetuning import padded
 from plm_nb.objectives import CausalLM, MaskedLM
 from plm_nb.tokenizer import pack, train_tokenizer
-from plm_nb.train import Trainer, arguments
-from plm_nb.transformer import build
+from plm_nb.training import Trainer, arguments
+from plm_nb.models import build
 
 TEXTS = [" ".join(f"word{(i*j)%31}" for j in range(1, 4+i%11)) for i in range(60)]
 PHASES = "starting", "in a step", "in saving", "in rotating"

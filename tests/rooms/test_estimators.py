@@ -1,0 +1,76 @@
+"Tags of words as scikit-learn knows them."
+import inspect, pickle
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV, cross_validate
+from plm_nb.data import InputError
+from plm_nb.estimators import TokenClassifier
+from plm_nb.text_metrics import span_scores
+from plm_nb.tokenizer import train_tokenizer
+
+SAID = [t.split() for t in ("ask Dr Ada now", "Dr Bo is here", "nobody is here", "问 小 明", "now ask Dr Cy")]*5
+TAGS = [["B-name" if w in ("Dr", "小") else "I-name" if i and ws[i-1] in ("Dr", "小") else "O" for i,w in enumerate(ws)] for ws in SAID]
+
+@pytest.fixture(scope="module")
+def net(): return TokenClassifier(tokenizer=train_tokenizer([" ".join(ws) for ws in SAID]), size="tiny", epochs=4, learning_rate=1e-3)
+
+@pytest.fixture(scope="module")
+def fitted(net): return clone(net).fit(SAID, TAGS)
+
+def same(a, b): return len(a)==len(b) and all((x==y).all() for x,y in zip(a, b))
+
+def test_contract(net):
+    "`__init__` only stores; parameters go round; a clone knows nothing; before `fit` there is nothing to ask."
+    names = [p for p in inspect.signature(TokenClassifier).parameters]
+    new = TokenClassifier(**{n: object() for n in names})
+    assert set(vars(new))==set(names)==set(net.get_params())
+    assert clone(net).set_params(epochs=9).epochs==9 and net.epochs==4
+    for ask in (net.predict, net.predict_proba, lambda X: net.score(X, TAGS)):
+        with pytest.raises(NotFittedError): ask(SAID)
+
+def test_probabilities_and_score(fitted):
+    "An array a row, of as many rows as words; the likeliest is the prediction; the score is that of the spans."
+    rows = SAID[:4]+[[], ["x"]*300]
+    chances, said = fitted.predict_proba(rows), fitted.predict(rows)
+    assert fitted.classes_.tolist()==["O", "B-name", "I-name"]
+    for ws,c,tags in zip(rows, chances, said):
+        assert c.shape==(len(ws), 3) and abs(c.sum(1)-1).max(initial=0)<1e-5
+        assert fitted.classes_[c.argmax(1)].tolist()==tags and all(isinstance(t, str) for t in tags)
+    assert fitted.score(SAID, TAGS)==span_scores(TAGS, fitted.predict(SAID))["f1"]>.8
+    assert fitted.score([["Dr"]], [["B-other"]])==0 # a tag that training never showed is missed
+    assert fitted.predict(pd.Series(SAID[:3], index=[7, 8, 9]))==fitted.predict(SAID[:3])
+
+def test_pickle(fitted):
+    "The pickle holds files, no tensors of a device, and answers as before."
+    kept = pickle.dumps(fitted)
+    assert b"_rebuild_tensor" not in kept and b"torch._utils" not in kept
+    again = pickle.loads(kept)
+    assert same(again.predict_proba(SAID), fitted.predict_proba(SAID)) and again.classes_.tolist()==fitted.classes_.tolist()
+    assert pickle.loads(pickle.dumps(clone(fitted))).get_params().keys()==fitted.get_params().keys()
+
+def test_same_seed_same_answers(net, fitted):
+    "Fitting twice gives the same, whatever torch's own generator holds; another seed gives others."
+    torch.manual_seed(7)
+    assert same(clone(net).fit(SAID, TAGS).predict_proba(SAID), fitted.predict_proba(SAID))
+    assert not same(clone(net).set_params(random_state=1, epochs=.2).fit(SAID, TAGS).predict_proba(SAID), fitted.predict_proba(SAID))
+
+def test_folds_and_grid(net):
+    "Scored over folds and searched over a grid, without a wrapper."
+    found = cross_validate(net.set_params(epochs=1), SAID, TAGS, cv=3, error_score="raise")["test_score"]
+    assert len(found)==3 and all(0<=s<=1 for s in found)
+    search = GridSearchCV(net, dict(learning_rate=[1e-4, 1e-3]), cv=2, error_score="raise").fit(SAID, TAGS)
+    assert search.best_params_["learning_rate"] in (1e-4, 1e-3) and len(search.predict(SAID[:2]))==2
+    net.set_params(epochs=4)
+
+@pytest.mark.parametrize("X,y,what", [
+    (["ask Dr Ada"], [["O"]], "row 0 of X"), ([["a", None]], [["O", "B-x"]], "row 0 of X"), ([["a"]], [["O"]], "every tag is O"),
+    ([["a"]]*2, [["B-x"]], "2 lists of words but 1"), ([["a"]], [["B-x", "O"]], "row 1 has 1 words and 2 tags"), ([], [], "empty"),
+    ([["a"]], [[1]], "row 0 of y")], ids=str)
+def test_wrong_input(net, X, y, what):
+    "A text that is not cut, a word that is none, no span, too few or too many tags: named."
+    with pytest.raises(InputError, match=what) as e: clone(net).fit(X, y)
+    assert "\n" not in str(e.value)

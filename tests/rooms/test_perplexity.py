@@ -1,0 +1,215 @@
+"`plm_nb.perplexity`: every token once, the same for every cut and batch, and equal to a loop written out by hand."
+import math
+
+import numpy as np
+import pytest
+import torch
+from transformers import (BertConfig, BertForMaskedLM, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM,
+                          RobertaConfig, RobertaForMaskedLM, XLNetConfig, XLNetLMHeadModel)
+
+from plm_nb import perplexity
+from plm_nb.data import InputError
+from plm_nb.perplexity import pseudo_nats, pseudo_text_nats, score_text, text_nats, token_nats, windows
+from plm_nb.recurrent import RecurrentConfig, RecurrentForCausalLM
+from plm_nb.tokenizer import train_tokenizer
+
+TEXTS = ["the cat sat on the mat", "a cat", "rats and mats,\nand a hat"]
+
+@pytest.fixture(scope="module")
+def tokenizer(): return train_tokenizer(TEXTS, "char", 40)
+
+V, SMALL = 30, dict(num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, hidden_size=16)
+
+def causal(kind, v=V, seed=0):
+    torch.manual_seed(seed)
+    if kind=="gpt2": return GPT2LMHeadModel(GPT2Config(vocab_size=v, n_positions=24, n_embd=16, n_layer=2, n_head=2, bos_token_id=2, initializer_range=.3))
+    if kind=="llama": return LlamaForCausalLM(LlamaConfig(vocab_size=v, max_position_embeddings=24, bos_token_id=2, initializer_range=.3, **SMALL))
+    if kind=="xlnet": return XLNetLMHeadModel(XLNetConfig(vocab_size=v, d_model=16, n_layer=2, n_head=2, d_inner=32, bos_token_id=2, initializer_range=.3))
+    return RecurrentForCausalLM(RecurrentConfig(cell=kind, vocab_size=v, hidden_size=16))
+
+KINDS = ["gpt2", "llama", "xlnet", "rnn", "gru", "lstm"]
+def ids(n, seed=0): return torch.randint(5, V, (n,), generator=torch.Generator().manual_seed(seed)).tolist()
+def masked(v=V, **kwargs):
+    torch.manual_seed(0)
+    return BertForMaskedLM(BertConfig(vocab_size=v, max_position_embeddings=40, initializer_range=.3, **SMALL, **kwargs))
+
+@pytest.mark.parametrize("n", [1, 2, 7, 16, 33, 100])
+def test_every_token_once(n):
+    for window in (1, 2, 3, 8, 33, 200):
+        for stride in {1, 2, max(1, window//2), window} & set(range(1, window+1)):
+            counted = np.zeros(n, int)
+            for start,end,first in windows(n, window, stride):
+                counted[first:end] += 1
+                assert 0<=start<=first<end<=n and end-start==min(n, window)
+                assert first==0 or first-start>=window-stride
+            assert (counted==1).all()
+
+def by_hand(model, stream, window, stride):
+    "Token after token, each after as many as its window holds"
+    found = []
+    for i in range(1, len(stream)):
+        start = 0
+        while min(start+window, len(stream)-1)<i: start = min(start+stride, len(stream)-1-window)
+        with torch.no_grad(): logits = model(torch.tensor([stream[start:i]])).logits[0, -1]
+        found.append(-logits.double().log_softmax(-1)[stream[i]].item())
+    return torch.tensor(found, dtype=torch.float64)
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama", "rnn", "gru", "lstm"])
+@pytest.mark.parametrize("n,window,stride", [(1, 4, 2), (9, 24, 12), (30, 8, 8), (30, 8, 3), (31, 12, 1), (24, 24, 5), (25, 24, 24)])
+def test_equals_the_loop(kind, n, window, stride):
+    model, text = causal(kind).eval(), ids(n)
+    assert torch.allclose(token_nats(model, text, window, stride), by_hand(model, [2, *text], window, stride), atol=1e-4)
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_window_is_one_forward(kind):
+    model, text = causal(kind).eval(), ids(20)
+    nats = token_nats(model, text, window=20)
+    assert torch.allclose(nats, token_nats(model, torch.tensor([text]), window=24, stride=1), atol=1e-5)
+    if kind!="xlnet":
+        stream = torch.tensor([[2, *text]])
+        with torch.no_grad(): loss = model(stream, labels=stream).loss.item()
+        assert math.isclose(nats.mean().item(), loss, rel_tol=1e-5)
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_leaks_from_behind(kind):
+    model, text = causal(kind), ids(20)
+    nats = token_nats(model, text)
+    assert torch.allclose(token_nats(model, text[:7]), nats[:7], atol=1e-5)
+    other = [*text[:12], *ids(8, seed=1)]
+    assert torch.allclose(token_nats(model, other)[:12], nats[:12], atol=1e-5)
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_probabilities_sum_to_one(kind):
+    model, text = causal(kind), ids(4)
+    p = [token_nats(model, [*text, last])[-1].neg().exp().item() for last in range(V)]
+    assert math.isclose(sum(p), 1, rel_tol=1e-5)
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_batches_change_nothing(kind, tokenizer, monkeypatch):
+    model = causal(kind, len(tokenizer))
+    want = text_nats(model, tokenizer, TEXTS, 12, 5)
+    for rows in (1, 2, 5):
+        monkeypatch.setattr(likelihood, "_batches", lambda jobs, length, model: (jobs[i:i+rows] for i in range(0, len(jobs), rows)))
+        for a,b in zip(want, text_nats(model, tokenizer, TEXTS, 12, 5), strict=True): assert torch.allclose(a, b, atol=1e-5)
+        for t,b in zip(TEXTS, want): assert torch.allclose(text_nats(model, tokenizer, [t], 12, 5)[0], b, atol=1e-5)
+
+def test_large_vocabularies_and_long_rows_come_in_small_batches():
+    class Model: config = type("Config", (), dict(vocab_size=2**15))
+    assert [len(b) for b in perplexity._batches(range(5), lambda job: 512, Model)]==[2, 2, 1]
+    assert [len(b) for b in perplexity._batches(range(2), lambda job: 4000, Model)]==[1, 1]
+
+def test_mode_and_weights_are_left_as_they_were():
+    model = causal("gpt2").train()
+    a, b = token_nats(model, ids(9)), token_nats(model, ids(9)) # no dropout
+    assert model.training and torch.allclose(a, b, atol=1e-6) and a.dtype==torch.float64 and not a.requires_grad
+    assert all(p.grad is None for p in model.parameters())
+
+def test_an_autocast_left_by_training_is_passed_by():
+    model = causal("gpt2")
+    want = token_nats(model, ids(9))
+    model._original_forward = model.forward
+    model.forward = torch.autocast(model.device.type, torch.bfloat16)(model.forward)
+    assert torch.allclose(token_nats(model, ids(9)), want, atol=1e-6) # bfloat16 would miss it by a hundredth
+
+@pytest.mark.parametrize("end", [True, False])
+def test_units(tokenizer, end):
+    model = causal("lstm", len(tokenizer))
+    texts = TEXTS if end else TEXTS[2]
+    score, documents = score_text(model, tokenizer, texts), TEXTS if end else [TEXTS[2]]
+    streams = [[2, *tokenizer(t, add_special_tokens=False)["input_ids"], *[3]*end] for t in documents]
+    nats = sum(by_hand(model.eval(), s, 100, 50).sum().item() for s in streams)
+    n_bytes, words = sum(map(len, documents)), sum(len(t.split()) for t in documents)
+    assert score["tokens"]==sum(map(len, streams))-len(streams)==n_bytes+end*len(documents)
+    assert (score["bytes"], score["characters"], score["words"]) == (n_bytes, n_bytes, words)
+    assert (score["unknown_rate"], score["round_trip"]) == (0, 1)
+    for key,want in dict(nats_per_token=nats/score["tokens"], nats_per_char=nats/n_bytes, bits_per_byte=nats/n_bytes/math.log(2),
+                         perplexity=math.exp(nats/score["tokens"]), perplexity_per_word=math.exp(nats/words)).items():
+        assert math.isclose(score[key], want, rel_tol=1e-4), key
+    assert next(iter(score))=="bits_per_byte"
+
+@pytest.mark.parametrize("kind", ["char", "bpe", "wordpiece", "unigram"])
+def test_unknown_characters_are_charged(kind):
+    tokenizer = train_tokenizer(TEXTS, kind, 60)
+    model = causal("gru", len(tokenizer))
+    text = "a é cat"
+    score = score_text(model, tokenizer, text)
+    known = text_nats(model, tokenizer, text)[0].sum().item()
+    if kind!="wordpiece": assert 0<score["unknown_rate"]<1 and score["round_trip"]==0
+    charged = score["nats_per_char"]*len(text)-known
+    assert math.isclose(charged, math.log(1_114_112), rel_tol=1e-4) or kind=="wordpiece" # which may strip the accent
+    assert score["bytes"]==len(text)+1
+
+def test_bytes_lose_nothing():
+    tokenizer = train_tokenizer(TEXTS, "byte-bpe", 300)
+    score = score_text(causal("gru", len(tokenizer)), tokenizer, ["语言 é\n", "cat"])
+    assert (score["unknown_rate"], score["round_trip"], score["characters"], score["bytes"])==(0, 1, 8, 13)
+
+def test_lost_capitals_are_said():
+    tokenizer = train_tokenizer(TEXTS, "wordpiece", 60)
+    assert score_text(causal("gru", len(tokenizer)), tokenizer, ["The Cat"])["round_trip"]==0
+
+def test_special_strings_are_text(tokenizer):
+    model = causal("gru", len(tokenizer))
+    assert score_text(model, tokenizer, "[SEP]")["tokens"]==5
+
+def test_wide_texts_in_any_iterable(tokenizer):
+    model = causal("gru", len(tokenizer))
+    assert score_text(model, tokenizer, iter(TEXTS))==score_text(model, tokenizer, TEXTS)
+
+def loop(model, tokenizer, text):
+    row = torch.tensor([[2, *tokenizer(text, add_special_tokens=False)["input_ids"], 3]])
+    for at in range(1, row.shape[1]-1):
+        hidden = row.clone(); hidden[0, at] = tokenizer.mask_token_id
+        with torch.no_grad(): yield -model(hidden).logits[0, at].log_softmax(-1)[row[0, at]].item()
+
+def test_pseudo_likelihood_equals_the_loop(tokenizer):
+    model = masked(len(tokenizer)).train()
+    found = pseudo_text_nats(model, tokenizer, TEXTS)
+    assert model.training
+    model.eval()
+    for text,nats in zip(TEXTS, found, strict=True): assert torch.allclose(nats.float(), torch.tensor([*loop(model, tokenizer, text)]), atol=1e-4)
+    score = pseudo_nats(model, tokenizer, TEXTS)
+    assert math.isclose(score["pseudo_nats_per_token"], torch.cat(found).mean().item()) and score["tokens"]==sum(map(len, TEXTS))
+    assert not [k for k in score if "perplexity" in k]
+    alone, listed = pseudo_text_nats(model, tokenizer, TEXTS[0])[0], pseudo_text_nats(model, tokenizer, TEXTS[:1])[0]
+    assert torch.allclose(alone, listed, atol=1e-6)
+
+def test_pseudo_likelihood_of_long_texts(tokenizer):
+    model, text = masked(len(tokenizer)).eval(), " ".join(TEXTS*2)[:70]
+    row = torch.tensor([[2, *tokenizer(text, add_special_tokens=False)["input_ids"], 3]])
+    nats = pseudo_text_nats(model, tokenizer, text)[0]
+    for at in (1, 19, 20, 21, 35, 60, 70):
+        start = min(max(0, at-20), row.shape[1]-40)
+        part = row[:, start:start+40].clone(); part[0, at-start] = tokenizer.mask_token_id
+        with torch.no_grad(): want = -model(part).logits[0, at-start].log_softmax(-1)[row[0, at]].item()
+        assert math.isclose(nats[at-1], want, rel_tol=1e-4)
+
+def test_roberta_reads_two_tokens_less_than_it_embeds(tokenizer):
+    torch.manual_seed(0)
+    model = RobertaForMaskedLM(RobertaConfig(vocab_size=len(tokenizer), max_position_embeddings=18, pad_token_id=1, **SMALL))
+    assert perplexity._longest(model)==16
+    assert pseudo_text_nats(model, tokenizer, TEXTS)[0].isfinite().all()
+
+def test_a_model_without_a_limit_reads_any_window():
+    assert perplexity._sizes(causal("gru"), None, None)==perplexity._sizes(causal("xlnet"), None, None)==(1024, 512)
+    assert perplexity._sizes(causal("gpt2"), None, None)==(24, 12)
+    assert perplexity._sizes(causal("gpt2"), 1, None)==(1, 1)
+
+@pytest.mark.parametrize("settings,why", [
+    (dict(input_ids=[]), "no tokens"), (dict(input_ids=[5, V]), f"0 to {V-1}"), (dict(input_ids=[5, -1]), "token -1"),
+    (dict(input_ids=[5], window=25), "at most 24"), (dict(input_ids=[5], window=0), "at least 1"),
+    (dict(input_ids=[5], stride=0), "must be 1 to 24"), (dict(input_ids=[5], window=4, stride=5), "skip tokens"),
+    (dict(input_ids=[5], start=V), f"token {V}")])
+def test_wrong_input(settings, why):
+    with pytest.raises(InputError, match=why) as e: token_nats(causal("gpt2"), **settings)
+    assert "\n" not in str(e.value)
+
+def test_wrong_texts_and_tokenizers(tokenizer):
+    model = causal("gru", len(tokenizer))
+    for texts in ([], [""], "", ["  \n"]):
+        with pytest.raises(InputError, match="no text"): score_text(model, tokenizer, texts)
+    with pytest.raises(InputError, match="it came with"): score_text(causal("gru", 6), tokenizer, TEXTS)
+    model.config.bos_token_id = None
+    with pytest.raises(InputError, match="bos_token_id"): token_nats(model, [5])
+    bare = train_tokenizer(TEXTS, "char", 40); bare.mask_token = None
+    with pytest.raises(InputError, match="no mask token"): pseudo_nats(masked(len(tokenizer)), bare, TEXTS)

@@ -1,0 +1,303 @@
+"Overlap scores against the packages and the definitions that everybody quotes, on 1,000 random cases each."
+import json, random, re, string
+from collections import Counter
+import numpy as np
+import pytest
+from plm_nb.data import InputError
+from plm_nb.text_metrics import (SCORES, _common, _reader, answer_scores, bleu, chrf, exact_match, interval, label_scores,
+    number_scores, rouge, span_scores, spans, token_f1)
+from plm_nb.runs import Run, summary, verify
+
+CASES = 1000
+
+# spans against seqeval
+
+def names(marks): return ["O", *(f"{m}-{k}" for m in marks for k in ("PER", "ORG.NAM", "a-b"))]
+
+def drawn(rng, marks, n): return rng.choices(names(marks), k=n)
+
+def written(rng, dialect, n):
+    "The tags of random spans over `n` words, as one who keeps to `dialect` writes them."
+    tags, at, last = ["O"]*n, 0, None
+    while at<n:
+        size, kind = rng.randint(1, min(4, n-at)), rng.choice(["PER", "ORG", None])
+        if kind:
+            first = {"IOB1": "B" if last==kind else "I", "IOB2": "B"}.get(dialect, "B" if size>1 else "S")
+            tags[at:at+size] = [f"{first}-{kind}"] + [f"I-{kind}"]*(size-1)
+            if size>1 and dialect in ("IOBES", "BILOU"): tags[at+size-1] = f"E-{kind}"
+        at, last = at+size, kind
+    return ["U"+t[1:] if t[0]=="S" else "L"+t[1:] if t[0]=="E" else t for t in tags] if dialect=="BILOU" else tags
+
+def seqeval(gold, guess, **mode):
+    score = pytest.importorskip("seqeval.metrics.v1" if mode else "seqeval.metrics.sequence_labeling") # strict: v1
+    p, r, f, _ = score.precision_recall_fscore_support(gold, guess, average="micro", zero_division=0, **mode)
+    return pytest.approx(dict(precision=p, recall=r, f1=f))
+
+def ours(gold, guess): return {k: v for k,v in span_scores(gold, guess).items() if k!="spans"}
+
+@pytest.mark.parametrize("marks", ["BI", "I", "IE", "BIES"])
+def test_any_tags_equal_seqeval(marks):
+    "In seqeval's default mode, which like CoNLL's own scorer reads a span wherever one seems meant, any tags agree."
+    chunks = pytest.importorskip("seqeval.metrics.sequence_labeling").get_entities
+    rng = random.Random(0)
+    for _ in range(CASES):
+        sizes = [rng.randint(1, 12) for _ in range(rng.randint(1, 3))]
+        gold, guess = ([drawn(rng, marks, n) for n in sizes] for _ in range(2))
+        assert spans(gold[0])==[(a, b+1, kind) for kind,a,b in chunks(gold[0])]
+        assert ours(gold, guess)==seqeval(gold, guess)
+
+@pytest.mark.parametrize("dialect", ["IOB1", "IOB2", "IOBES", "BILOU"])
+def test_well_formed_tags_equal_strict_seqeval(dialect):
+    "In its strict mode seqeval drops what breaks the dialect; tags that keep to it agree."
+    scheme = getattr(pytest.importorskip("seqeval.scheme"), dialect)
+    rng = random.Random(1)
+    for _ in range(CASES):
+        sizes = [rng.randint(1, 12) for _ in range(rng.randint(1, 3))]
+        gold, guess = ([written(rng, dialect, n) for n in sizes] for _ in range(2))
+        assert ours(gold, guess)==seqeval(gold, guess, scheme=scheme)
+
+def test_strict_seqeval_drops_what_ours_reads():
+    scheme = pytest.importorskip("seqeval.scheme")
+    gold, guess = [["B-PER", "I-PER"]], [["I-PER", "I-PER"]]
+    assert ours(gold, guess)["f1"]==1
+    assert seqeval(gold, guess, scheme=scheme.IOB2)==dict(precision=0, recall=0, f1=0)
+
+def test_dialects_mean_the_same():
+    for seed in range(CASES):
+        found = [spans(written(random.Random(seed), d, 12)) for d in ("IOB1", "IOB2", "IOBES", "BILOU")]
+        assert found[0]==found[1]==found[2]==found[3]
+        assert found[0]==spans([t.replace("I-", "M-") for t in written(random.Random(seed), "IOBES", 12)]) # BMES
+
+def test_tags_without_a_mark_are_words():
+    "Parts of speech: F1 is the share of the words that are right."
+    gold, guess = [["NOUN", "VERB", "."]], [["NOUN", "NOUN", "."]]
+    assert span_scores(gold, guess)["f1"]==pytest.approx(2/3)
+    assert spans(["B", "I", "O", "S"])==[(0, 2, ""), (3, 4, "")]
+
+@pytest.mark.parametrize("tag", ["P-ER", "b-PER", "-PER", 3, None])
+def test_an_unknown_tag(tag):
+    with pytest.raises(InputError, match="of word 1: unknown"): spans(["O", tag])
+
+# answers against SQuAD 2.0, written down again from its definition
+
+def squad_text(s):
+    kept = "".join(c for c in s.lower() if c not in set(string.punctuation))
+    return " ".join(re.sub(r"\b(a|an|the)\b", " ", kept).split())
+
+def squad(answers, guess):
+    answers, b = [a for a in answers if squad_text(a)] or [""], squad_text(guess).split()
+    def f1(a):
+        same = sum((Counter(a)&Counter(b)).values())
+        if not a or not b: return float(a==b)
+        if not same: return 0.
+        p, r = same/len(b), same/len(a)
+        return 2*p*r/(p+r)
+    return max(float(squad_text(a)==squad_text(guess)) for a in answers), max(f1(squad_text(a).split()) for a in answers)
+
+WORDS = ["the", "a", "An", "cat", "Cat.", "sat", "U.S.", "naïve", "état", "x-ray", "'", "—", "12", "1,000", "“so”", "ß", "\xa0", ""]
+
+def said(rng, most=6): return rng.choice([" ", "  ", "\t"]).join(rng.choices(WORDS, k=rng.randint(0, most)))
+
+def test_answers_equal_squad():
+    rng, gold, guess = random.Random(2), [], []
+    for _ in range(CASES):
+        answers = [said(rng) for _ in range(rng.randint(0, 3))]
+        text = rng.choice([said(rng), *answers])
+        assert (exact_match(answers, text), token_f1(answers, text))==pytest.approx(squad(answers, text))
+        gold.append(answers); guess.append(text)
+    mean = np.mean([squad(a, b) for a,b in zip(gold, guess)], axis=0)
+    assert list(answer_scores(gold, guess).values())==pytest.approx(mean.tolist())
+
+HAN = "北京大学的猫坐在垫子上ひらカナ"
+
+def test_chinese_answers_are_characters():
+    "The same as SQuAD on text in which each character was set apart."
+    rng = random.Random(3)
+    def drawn(): return "".join(rng.choices(HAN, k=rng.randint(1, 6)))
+    for _ in range(CASES):
+        a, b = drawn(), rng.choice([drawn(), HAN[:4]])
+        assert (exact_match([a], b), token_f1([a], b))==pytest.approx(squad([" ".join(a)], " ".join(b)))
+    assert exact_match(["《红楼梦》"], "红楼梦。")==1 and token_f1(["iPhone手机"], "手机")==pytest.approx(4/5)
+
+def test_no_answer():
+    assert [exact_match([], s) for s in ("", " ", "the", "no")]==[1, 1, 1, 0]==[token_f1([], s) for s in ("", " ", "the", "no")]
+    assert exact_match(["cat"], "")==token_f1(["cat"], "")==0
+
+# BLEU and chrF against sacrebleu's own functions
+
+def corpus(rng, words, glue=" "):
+    "Random references, some rows with several, some texts empty; guesses that are near them."
+    references, guess = [], []
+    for _ in range(rng.randint(1, 5)):
+        refs = [[rng.choice(words) for _ in range(rng.randint(0, 9))] for _ in range(rng.randint(1, 3))]
+        near = [w if rng.random()<.8 else rng.choice(words) for w in rng.choice(refs)][:rng.randint(0, 9)]
+        references.append([glue.join(r) for r in refs]); guess.append(glue.join(near))
+    return references, guess
+
+def columns(references):
+    return [[r[i] if i<len(r) else None for r in references] for i in range(max(map(len, references)))]
+
+ENGLISH = "The the cat, sat on mats. x-ray 1,000 (so) it's &amp; 3.5% Über don't!".split()
+
+@pytest.mark.parametrize("words, glue, tokenize", [(ENGLISH, " ", "13a"), (list(HAN), "", "zh")])
+def test_equal_to_sacrebleu(words, glue, tokenize):
+    import sacrebleu
+    rng = random.Random(4)
+    for _ in range(CASES):
+        references, guess = corpus(rng, words, glue)
+        if not "".join("".join(r) for r in references): continue # no text, no language
+        want = sacrebleu.corpus_bleu(guess, columns(references), tokenize=tokenize).score
+        assert bleu(references, guess)["bleu"]==want
+        assert chrf(references, guess)["chrf"]==sacrebleu.corpus_chrf(guess, columns(references)).score
+
+def test_signatures():
+    assert bleu([["a b"]], ["a b"])["signature"].startswith("nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:2.")
+    assert "tok:zh" in bleu([["返回一个 datetime 对象"]], ["x"])["signature"]
+    assert "tok:13a" in bleu([["the character 猫 means cat"]], ["x"])["signature"]
+    assert "nrefs:var" in chrf([["a", "b"], ["c"]], ["a", "c"])["signature"]
+
+# ROUGE against rouge-score
+
+def rouge_score():
+    scorer = pytest.importorskip("rouge_score.rouge_scorer")
+    return scorer.RougeScorer(["rouge1", "rouge2", "rougeL"], use_stemmer=False)
+
+def test_equal_to_rouge_score():
+    scorer, rng = rouge_score(), random.Random(5)
+    for _ in range(CASES):
+        references, guess = corpus(rng, ENGLISH + ["naïve", "β-VAE", "…", "10k"])
+        found = [scorer.score_multi(r, g) for r,g in zip(references, guess)]
+        want = {k: np.mean([f[k].fmeasure for f in found]) for k in ("rouge1", "rouge2", "rougeL")}
+        if re.search("[a-zA-Z0-9]", str(references)): assert rouge(references, guess)==pytest.approx(want)
+        else: assert not any(want.values())
+
+def test_chinese_rouge_counts_characters():
+    "The same as rouge-score on text in which each character is a Latin word."
+    scorer, rng = rouge_score(), random.Random(6)
+    def latin(text): return " ".join(f"x{HAN.index(c)}" for c in text)
+    for _ in range(200):
+        a, b = ("".join(rng.choices(HAN, k=rng.randint(1, 9))) for _ in range(2))
+        want = {k: v.fmeasure for k,v in scorer.score(latin(a), latin(b)).items()}
+        assert rouge([[a]], [b])==pytest.approx(want)
+        assert not scorer.score(a, b)["rouge1"].fmeasure # what the package makes of it
+
+def test_longest_common_subsequence():
+    "Against the definition: the longest of all subsequences of one that the other has too."
+    def within(small, large):
+        rest = iter(large)
+        return all(x in rest for x in small)
+    rng = random.Random(7)
+    for _ in range(200):
+        a, b = (rng.choices("abc", k=rng.randint(0, 7)) for _ in range(2))
+        every = ([x for i,x in enumerate(a) if m>>i&1] for m in range(2**len(a)))
+        assert _common(a, b)==max(len(s) for s in every if within(s, b))==_common(b, a)
+
+# label sets and numbers against scikit-learn and scipy
+
+def test_labels_equal_sklearn():
+    from sklearn import metrics as sk
+    rng = np.random.default_rng(8)
+    for _ in range(200):
+        gold, guess = (rng.random((rng.integers(1, 9) if i else 6, 4))<.4 for i in (0, 0))
+        sets = [[[str(j) for j in np.flatnonzero(row)] for row in x] for x in (gold, guess)]
+        kept = (gold|guess).any(0) # a label that occurs nowhere has no vote
+        want = {f"{a}_f1": sk.f1_score(gold[:, kept], guess[:, kept], average=a, zero_division=0) if kept.any() else 0
+                for a in ("micro", "macro")}
+        assert label_scores(*sets)==pytest.approx(dict(exact_match=(gold==guess).all(1).mean(), **want))
+
+def test_numbers_equal_scipy():
+    from scipy import stats
+    rng = np.random.default_rng(9)
+    for _ in range(200):
+        a, b = rng.normal(size=12).round(1), rng.normal(size=12).round(1)+1e3 # with ties, and far from 0
+        want = dict(mae=abs(a-b).mean(), rmse=((a-b)**2).mean()**.5, pearson=stats.pearsonr(a, b)[0],
+                    spearman=stats.spearmanr(a, b)[0])
+        assert number_scores(a, b)==pytest.approx(want)
+    assert number_scores([.1]*10, range(10))["pearson"]==0==number_scores([.1]*10, [.3]*10)["spearman"]
+
+# lines, intervals and runs
+
+def task_lines(rng, task, n=40):
+    def text(): return " ".join(rng.choices(ENGLISH, k=rng.randint(1, 8)))
+    row = dict(label=[text()], prediction=text())
+    draw = {"token-classification": lambda: [drawn(rng, "BI", 9) for _ in range(2)],
+            "multiple-choice": lambda: rng.choices(range(4), k=2), "regression": lambda: [rng.random(), rng.random()],
+            "multi_label_classification": lambda: [rng.sample("abcd", rng.randint(0, 3)) for _ in range(2)]}
+    draw = draw.get(task, lambda: ([text() for _ in range(rng.randint(1, 2))], text()))
+    return [dict(row=i, **dict(zip(("label", "prediction"), draw())), ended=rng.random()<.8) for i in range(n)]
+
+@pytest.mark.parametrize("task", SCORES)
+def test_rows_that_count_twice(task):
+    "Scores of redrawn rows are the scores of the rows written out, whatever adds up within."
+    rng = random.Random(10)
+    for seed in range(10):
+        lines = task_lines(rng, task)
+        times = np.random.default_rng(seed).multinomial(len(lines), [1/len(lines)]*len(lines))
+        again = [line for line,k in zip(lines, times) for _ in range(k)]
+        if task=="multi_label_classification": assert _reader(task, lines)(times).keys()==SCORES[task](again).keys()
+        assert _reader(task, lines)(times)==pytest.approx(SCORES[task](again))
+
+@pytest.mark.parametrize("task", SCORES)
+def test_interval(task):
+    "The score lies within its interval, which narrows with more rows; a seed fixes it."
+    rng = random.Random(11)
+    few, many = task_lines(rng, task, 40), task_lines(rng, task, 640)
+    ends, narrow = interval(few, task, n=200), interval(many, task, n=200)
+    for name,value in SCORES[task](few).items():
+        if name=="spans": continue
+        assert ends[f"{name}_low"]-1e-9 <= value <= ends[f"{name}_high"]+1e-9 or name in ("bleu", "macro_f1")
+        wide = ends[f"{name}_high"]-ends[f"{name}_low"]
+        assert narrow[f"{name}_high"]-narrow[f"{name}_low"] < .6*wide or not wide or name=="bleu" # which has zeros here
+    assert ends==interval(few, task, n=200)
+    assert interval(many, task, n=200, seed=1)!=narrow
+
+@pytest.mark.parametrize("task", SCORES)
+def test_runs_are_scored_by_their_task(task, tmp_path):
+    "A run of each task is verified from its lines, and told when its record says more."
+    named = task if "-" in task or "_" not in task and task!="regression" else "text-classification"
+    run = Run.start(tmp_path/"run", "finetune", dict(task=named), seed=0, data={})
+    lines = task_lines(random.Random(12), task)
+    assert run.score("test", lines)==SCORES[task](lines)==summary(json.loads(json.dumps(lines)), named)
+    run.finish()
+    assert verify(run.path)["ok"]
+    key = next(iter(SCORES[task](lines)))
+    run.record["results"]["test"][key] += .01
+    run.finish()
+    found = verify(run.path)
+    assert not found["ok"] and key in found["scores"]["test"]
+    tag = dict(dialogue="text-generation").get(named, named)
+    assert f"\npipeline_tag: {tag}\n" in (run.path/"README.md").read_text()
+
+@pytest.mark.parametrize("odd", [dict(prediction=None), dict(label=None), dict(label=[["x"]])])
+def test_lines_that_cannot_be_scored(odd, tmp_path):
+    "A damaged line is a difference, never a traceback."
+    run = Run.start(tmp_path/"run", "finetune", dict(task="summarization"), seed=0, data={})
+    run.score("test", [dict(label=["a cat"], prediction="a dog")])
+    (run.path/"scores.jsonl").write_text(json.dumps(dict(part="test", label=["a cat"], prediction="a dog", **{})|odd)+"\n")
+    run.finish()
+    assert not verify(run.path)["ok"]
+
+# what is wrong is said
+
+@pytest.mark.parametrize("score", [span_scores, answer_scores, bleu, chrf, rouge, label_scores, number_scores])
+def test_rows_and_guesses(score):
+    row = dict(span_scores=(["O"], ["O"]), label_scores=(["x"], ["x"]), number_scores=(1., 2.)).get(score.__name__, (["x"], "x"))
+    with pytest.raises(InputError, match="2 rows but 1 guesses"): score([row[0]]*2, [row[1]])
+    with pytest.raises(InputError, match="no rows"): score([], [])
+
+@pytest.mark.parametrize("score", [bleu, chrf, rouge])
+def test_references(score):
+    def first(*rows): return next(iter(score(*rows).values()))
+    with pytest.raises(InputError, match="row 1 has no reference"): score([["x"], []], ["x", "x"])
+    with pytest.raises(InputError, match="row 0: give a list"): score(["x"], ["x"])
+    with pytest.raises(InputError, match="row 1: give a list"): score([["x"], ["x"]], ["x", None])
+    assert first([["a cat"]], [""])==0==first([["", "a cat"]], [""])
+    full = first([["a cat sat here"], [""]], ["a cat sat here", "dog"])/first([["a cat sat here"]], ["a cat sat here"])
+    assert full==1 if score is chrf else 0<full<1 # chrF passes over a row whose only reference is empty
+
+def test_other_errors():
+    with pytest.raises(InputError, match="row 1 has 2 tags but 1"): span_scores([["O"], ["O", "O"]], [["O"], ["O"]])
+    with pytest.raises(InputError, match="row 1: 2.0 and nan"): number_scores([1, 2], [1, float("nan")])
+    with pytest.raises(InputError, match="list of texts"): exact_match("Paris", "Paris")
+    with pytest.raises(InputError, match="no reference has a word"): rouge([["Привет"]], ["Привет"])
+    with pytest.raises(InputError, match="unknown|no scores"): interval([dict(label=1, prediction=1)], "text-classification")

@@ -1,0 +1,275 @@
+"Tags and answers: every word asked once, every character where it stands, the same in batches of any size."
+import random
+from types import SimpleNamespace
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset, DatasetDict
+from plm_nb.data import InputError
+from plm_nb.finetuning import Recipe, fit
+from plm_nb.text_metrics import SCORES
+from plm_nb.token_classification import (QuestionAnswering, TokenClassification, answer_questions, encode_questions, encode_words,
+    find_spans, tag_probabilities, windows, word_places)
+from plm_nb.tokenizer import load_tokenizer, train_tokenizer
+from plm_nb.models import build, load
+
+SIGNS = "abc cab  bca\n\tAb-c d'e 3.5 (x) 北京大学 小明。 Zoe\u0301 é \u200b \x00 ﬁ 🙂 हिन्दी "
+NAMES = ["O", "B-x", "I-x"]
+KINDS = ["wordpiece", "byte-bpe", "unigram", "bpe", "char"]
+
+def text(rng, n): return "".join(rng.choice(SIGNS) for _ in range(n))
+def refused(what, f, *args, **kwargs):
+    with pytest.raises(InputError, match=what) as e: f(*args, **kwargs)
+    assert "\n" not in str(e.value)
+
+@pytest.fixture(scope="module")
+def toks():
+    rng = random.Random(0)
+    texts = [text(rng, 200) for _ in range(50)]
+    return {kind: train_tokenizer(texts, kind, 600 if kind!="unigram" else 120) for kind in KINDS}
+
+@pytest.fixture(scope="module")
+def tagger(toks): return build("tiny", toks["wordpiece"], "token-classification", labels=NAMES, seed=1).eval()
+
+@pytest.fixture(scope="module")
+def reader(toks): return build("tiny", toks["wordpiece"], "question-answering", seed=1).eval()
+
+@pytest.mark.parametrize("seed", range(20))
+def test_windows_cover(seed):
+    "Any length, room and stride: nothing left out, neighbors share at least the stride, each window is full."
+    rng = random.Random(seed)
+    n, room = rng.randrange(0, 300), rng.randrange(1, 60)
+    stride = rng.randrange(0, room)
+    found = windows(n, room, stride)
+    assert {i for a,b in found for i in range(a, b)}=={*range(n)} and found==sorted(set(found))
+    assert all(b-a==min(n, room) for a,b in found)
+    assert all(b-c>=stride for (_,b),(c,_) in zip(found, found[1:]))
+    assert windows(n, room)==windows(n, room, room//3)
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("seed", range(6))
+def test_each_word_is_asked_once(toks, kind, seed):
+    "Random words, windows and strides: each word that leaves a token is asked once, in its first piece; the rest is counted."
+    rng, tok = random.Random(seed), toks[kind]
+    words = [[text(rng, rng.randrange(0, 9)).strip() for _ in range(rng.randrange(0, 40))] for _ in range(5)]+[[]]
+    tags = [[rng.choice(NAMES) for _ in ws] for ws in words]
+    length = rng.randrange(4, 40)
+    found, lost = encode_words(Dataset.from_dict(dict(words=words, tags=tags)), tok, NAMES, length, rng.randrange(0, length-2))
+    asked = [(r["row"], w, l) for r in found for w,l in zip(r["asked"], r["labels"]) if w>=0]
+    assert len({a[:2] for a in asked})==len(asked)==sum(map(len, words))-lost
+    assert all(NAMES[l]==tags[r][w] for r,w,l in asked)
+    assert all(l==-100 for r in found for w,l in zip(r["asked"], r["labels"]) if w<0)
+    assert all(len(r["input_ids"])<=length and r["input_ids"][0]==tok.cls_token_id for r in found)
+    empty = sum(not w.strip() for ws in words for w in ws)
+    assert empty<=lost and (kind!="char" or lost==empty)
+
+def test_the_same_pieces_in_any_window(toks):
+    "The asked token is the same, whether the text is cut or not; a word cut in two is asked where it begins."
+    rows = Dataset.from_dict(dict(words=[["abcabc", "cab", "北", "bcabca", "x"]*9]))
+    def pieces(length):
+        found, _ = encode_words(rows, toks["char"], None, length)
+        return dict((w, i) for r in found for w,i in zip(r["asked"], r["input_ids"]) if w>=0)
+    whole = pieces(500)
+    for length in (3, 5, 8, 21): assert pieces(length)==whole
+
+@pytest.mark.parametrize("seed", range(10))
+def test_word_places(seed):
+    "Words do not touch white space, leave out nothing else, and Chinese characters and signs stand alone."
+    t = text(random.Random(seed), 300)
+    found = word_places(t)
+    held = {i for a,b in found for i in range(a, b)}
+    assert held=={i for i,c in enumerate(t) if not c.isspace()} and found==sorted(found)
+    for a,b in found:
+        if any(c in "北京大学小明。-'()" for c in t[a:b]): assert b-a==1
+    assert [t[a:b] for t in ["Zoe\u0301 हिन्दी a_b. .5 3.5.."] for a,b in word_places(t)]==["Zoe\u0301", "हिन्दी", "a_b", ".", ".", "5", "3.5", ".", "."]
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_spans_in_batches(toks, tagger, side):
+    "Batches of 1, 3 and 64, padded on either side: the same probabilities and the same spans, in order, on their places."
+    rng, tok = random.Random(1), toks["wordpiece"]
+    texts = [text(rng, n) for n in (0, 5, 400, 1, 60, 200)]+["", "  \n", "\x00"]
+    words = [[t[a:b] for a,b in word_places(t)] for t in texts]
+    tok.padding_side = side
+    found = [tag_probabilities(tagger, tok, words, 30, batch_size=n) for n in (1, 3, 64)]
+    spans = [find_spans(tagger, tok, texts, max_length=30, batch_size=n) for n in (1, 64)]
+    tok.padding_side = "right"
+    assert spans==[[*map(lambda s: dict(s, score=pytest.approx(s["score"], abs=1e-5)), row)] for row in spans[1]] or spans[0]==spans[1]
+    for chances in found:
+        for a,b,ws in zip(chances, found[0], words):
+            assert a.shape==(len(ws), 3) and abs(a-b).max(initial=0)<1e-5 and abs(a.sum(1)-1).max(initial=0)<1e-5
+    for t,row in zip(texts, spans[0]):
+        assert all(t[s["start"]:s["end"]]==s["text"] and s["text"].strip()==s["text"]!="" for s in row)
+    alone = find_spans(tagger, tok, [texts[2]], max_length=30)[0]
+    assert [(s["start"], s["end"]) for s in alone]==[(s["start"], s["end"]) for s in spans[0][2]] and len(alone)
+    assert [len(s) for s in spans[0][6:]]==[0, 0, 0] and find_spans(tagger, tok, [])==[]
+
+def test_wrong_tags(toks, tagger):
+    "An unknown tag, a tag too many, no span at all, no text: each named with its row."
+    tok = toks["wordpiece"]
+    def rows(words, tags): return Dataset.from_dict(dict(words=words, tags=tags))
+    refused("row 2 has the tag 'B-y'; known are O, B-x, I-x", encode_words, rows([["a"]]*2, [["O"], ["B-y"]]), tok, NAMES)
+    refused("row 1 has 1 words and 2 tags", encode_words, rows([["a"]], [["O", "O"]]), tok, NAMES)
+    refused("every tag is O", TokenClassification().labels, dict(train=rows([["a"]], [["O"]])))
+    refused("text 2 is None", find_spans, tagger, tok, ["a", None])
+    refused("at most 512", find_spans, tagger, tok, ["a"], max_length=513)
+    refused("no room|larger max_length", find_spans, tagger, tok, ["a"], max_length=2)
+    refused("input 2 has neither", TokenClassification().predict, tagger, tok, ["a", dict(question="b")])
+    refused("word 2 is 3", TokenClassification().predict, tagger, tok, [dict(words=["a", 3])])
+    refused("give 0 to 9", windows, 20, 10, 10)
+
+def test_tags_that_follow_nothing(toks, tagger):
+    "A model that only ever says `I-x` finds one span a text."
+    only = build("tiny", toks["wordpiece"], "token-classification", labels=NAMES).eval()
+    with torch.no_grad(): only.classifier.weight.zero_(); only.classifier.bias.copy_(torch.tensor([0., 0, 9]))
+    assert [[s["text"] for s in row] for row in find_spans(only, toks["wordpiece"], ["a b c", "北京", ""])]==[["a b c"], ["北京"], []]
+
+def labelled(seed=0, n=120):
+    "Rows in which 3 or 小 opens a name of two words."
+    rng, words, tags = random.Random(seed), [], []
+    for i in range(n):
+        said = [rng.choice("a b c d e 5 x .".split()) for _ in range(rng.randrange(3, 12))]
+        at = rng.randrange(len(said))
+        name = ["小", rng.choice("明学")] if i%2 else ["3", rng.choice(["cab", "bca"])]
+        words.append(said[:at]+name+said[at:])
+        tags.append(["O"]*at+["B-per", "I-per"]+["O"]*(len(said)-at))
+    return Dataset.from_dict(dict(words=words, tags=tags))
+
+def test_the_job_learns_tags(toks, tmp_path):
+    "Trained, saved and loaded: names are found in raw text, Chinese too, and its lines score what they show."
+    job, tok, rows = TokenClassification(max_length=24), toks["wordpiece"], labelled()
+    task = DatasetDict(train=rows, validation=labelled(1, 20))
+    model = job.model(None, tok, task, "tiny")
+    data, counts = job.encode(rows, tok)
+    assert job.names==["O", "B-per", "I-per"] and counts=={"windows": 120, "words without a token": 0}
+    fit(model, data, tok, Recipe(epochs=8, learning_rate=1e-3), job.collator(tok), bf16=False)
+    lines = job.lines(model, tok, task["validation"])
+    assert [l["row"] for l in lines]==[*range(20)] and SCORES[job.task](lines)["f1"]>.8
+    model.save_pretrained(tmp_path); tok.save_pretrained(tmp_path)
+    model, tok = job.load(tmp_path), load_tokenizer(tmp_path)
+    one, two, three, four = job.predict(model, tok, ["5 x 3 cab .", dict(text="a 小明 b", id=7), dict(words=["x", "3", "bca", "."]), ""])
+    assert [s["text"] for s in one["spans"]]==["3 cab"] and one["spans"][0]["label"]=="per"
+    assert two["id"]==7 and [(s["start"], s["end"]) for s in two["spans"]]==[(2, 4)]
+    assert three["tags"]==["O", "B-per", "I-per", "O"] and four==dict(text="", spans=[])
+
+def questions(rng, n, long=300):
+    "Random questions with an answer somewhere in a random context, or with none."
+    rows = []
+    for i in range(n):
+        context = text(rng, rng.randrange(1, long))
+        a = rng.randrange(len(context)); b = min(len(context), a+rng.randrange(1, 12))
+        answers = dict(text=[context[a:b]], answer_start=[a]) if i%4 else dict(text=[], answer_start=[])
+        rows.append(dict(id=f"q{i}", question=text(rng, 8), context=context, answers=answers))
+    return Dataset.from_list(rows)
+
+class Perfect(torch.nn.Module):
+    "A model that points to the labels it was shown for these ids."
+    def __init__(self, cut):
+        super().__init__()
+        self.known = {tuple(w["input_ids"]): w["labels"] for w in cut}
+        self.config, self.device = SimpleNamespace(max_position_embeddings=512, model_type="bert", pad_token_id=0), torch.device("cpu")
+    def forward(self, input_ids, attention_mask, token_type_ids=None):
+        ends = torch.zeros(2, *input_ids.shape)
+        for i,(ids,mask) in enumerate(zip(input_ids, attention_mask)):
+            for side,at in enumerate(self.known[tuple(ids[mask==1].tolist())]): ends[side, i, at] = 9
+        return SimpleNamespace(start_logits=ends[0], end_logits=ends[1])
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("seed", range(6))
+def test_a_perfect_model_finds_every_answer(toks, kind, seed):
+    "Random contexts, windows and strides: what fits is found back to the character, what has no answer gets none."
+    rng, tok = random.Random(seed), toks[kind]
+    rows = questions(rng, 16)
+    longest = max(len(tok(q)["input_ids"]) for q in rows["question"])
+    length = longest+rng.randrange(8, 60)
+    stride = rng.randrange(0, length-longest-2)
+    cut, counts = encode_questions(rows, tok, length, stride)
+    taught = {w["row"] for w in cut}
+    assert len(taught)==len(rows)-counts["answers that no window holds"] and counts["windows"]==len(cut)
+    rows = rows.select(sorted(taught))
+    cut, counts = encode_questions(rows, tok, length, stride)
+    said = answer_questions(Perfect(cut), tok, rows["question"][:], rows["context"][:], None, length, stride, batch_size=5)
+    inexact = 0
+    for row,answer in zip(rows, said):
+        assert row["context"][answer["start"]:answer["end"]]==answer["text"]
+        want = row["answers"]["text"]
+        if not want: assert answer["text"]=="" and answer["score"] is None or answer["score"]<=0
+        elif answer["text"]!=want[0].strip():
+            inexact, start = inexact+1, row["answers"]["answer_start"][0]
+            assert max(start, answer["start"]) < min(start+len(want[0]), answer["end"])
+    assert inexact==counts["answers not of whole tokens"]
+
+@pytest.mark.parametrize("seed", range(6))
+def test_windows_of_questions(toks, seed):
+    "Each window begins with the question, none is too long, and every character of the context is read."
+    rng, tok = random.Random(seed), toks["char"]
+    rows = questions(rng, 8)
+    cut, _ = encode_questions(rows.remove_columns("answers"), tok, 40, rng.randrange(0, 20))
+    assert "labels" not in cut.column_names
+    for i,row in enumerate(rows):
+        mine = [w for w in cut if w["row"]==i]
+        head = tok(row["question"])["input_ids"]
+        assert all(w["input_ids"][:len(head)]==head and len(w["input_ids"])<=40 for w in mine)
+        read = {c for w in mine for a,b in w["places"] for c in range(a, b)}
+        assert read=={c for c,s in enumerate(row["context"]) if not s.isspace()}
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_questions_in_batches(toks, reader, side):
+    "Batches of 1, 3 and 64, padded and truncated on either side, and each question alone: the same answers."
+    tok, rows = toks["wordpiece"], questions(random.Random(3), 12)
+    ask = rows["question"][:]+["abc"]*3, rows["context"][:]+["", " \n", "北京大学"]
+    tok.padding_side = tok.truncation_side = side
+    found = [answer_questions(reader, tok, *ask, -99., 40, batch_size=n) for n in (1, 3, 64)]
+    alone = [answer_questions(reader, tok, [q], [c], -99., 40)[0] for q,c in zip(*ask)]
+    tok.padding_side = tok.truncation_side = "right"
+    for said in (*found[1:], alone):
+        for a,b in zip(said, found[0]):
+            assert (a["text"], a["start"], a["end"])==(b["text"], b["start"], b["end"])
+            assert a["score"] is b["score"] is None or abs(a["score"]-b["score"])<1e-4
+    assert [x["text"] for x in alone[12:14]]==["", ""] and alone[14]["text"] in "北京大学"
+    assert answer_questions(reader, tok, [], [])==[]
+
+def test_threshold(toks, reader):
+    "An answer needs more than the threshold above no answer; where training always had one, it is always given."
+    tok = toks["wordpiece"]
+    ask = ["abc"], ["cab bca abc"]
+    score = answer_questions(reader, tok, *ask, -99.)[0]["score"]
+    assert answer_questions(reader, tok, *ask, score-.01)[0]["text"] and not answer_questions(reader, tok, *ask, score+.01)[0]["text"]
+    assert bool(answer_questions(reader, tok, *ask)[0]["text"])==(score>0)
+    job = QuestionAnswering()
+    def task(*texts): return dict(train=Dataset.from_dict(dict(answers=[dict(text=t, answer_start=[0]*len(t)) for t in texts])))
+    assert job.model(None, tok, task(["ab"], ["abcd", "a"]), "tiny").config.answers==dict(always=True, longest=4)
+    assert job.model(None, tok, task(["ab"], []), "tiny").config.answers==dict(always=False, longest=2)
+    refused("no question", job.model, None, tok, task([], []))
+    reader.config.answers = dict(always=True, longest=2)
+    assert all(0<len(a["text"])<=3 for a in answer_questions(reader, tok, ["x"]*9, [text(random.Random(i), 50)+"a" for i in range(9)]))
+    del reader.config.answers
+
+def test_wrong_questions(toks, reader):
+    "An answer outside of its context, a question without end, more tokens than positions: each named."
+    tok = toks["wordpiece"]
+    def rows(answer, start): return Dataset.from_list([dict(id="a7", question="abc", context="cab bca", answers=dict(text=[answer], answer_start=[start]))])
+    for start in (-1, 1, 99): refused("question a7: the answer 'bca'", encode_questions, rows("bca", start), tok)
+    refused("question 2: its .* tokens leave no room", answer_questions, reader, tok, ["a", "abc "*200], ["cab"]*2)
+    refused("context 2 is None", answer_questions, reader, tok, ["a", "b"], ["c", None])
+    refused("2 questions but 1", answer_questions, reader, tok, ["a", "b"], ["c"])
+    refused("at most 512", answer_questions, reader, tok, ["a"], ["b"], max_length=513)
+
+def test_the_job_learns_answers(toks, tmp_path):
+    "Trained, saved and loaded: what it learned to find, it finds in long texts, and says so when it is not there."
+    rng, job, tok, rows = random.Random(0), QuestionAnswering(max_length=32), toks["wordpiece"], []
+    for i in range(120):
+        said = [rng.choice("a b c d e .".split()) for _ in range(rng.randrange(5, 30))]
+        if i%3: said.insert(rng.randrange(len(said)), answer := rng.choice(["3", "小"]))
+        context = " ".join(said)
+        answers = dict(text=[answer], answer_start=[context.index(answer)]) if i%3 else dict(text=[], answer_start=[])
+        rows.append(dict(id=str(i), question="x", context=context, answers=answers))
+    task = DatasetDict(train=Dataset.from_list(rows[:90]), validation=Dataset.from_list(rows[90:]))
+    model = job.model(None, tok, task, "tiny")
+    data, counts = job.encode(task["train"], tok)
+    fit(model, data, tok, Recipe(epochs=6, learning_rate=1e-3), job.collator(tok), bf16=False)
+    assert SCORES[job.task](job.lines(model, tok, task["validation"]))["exact_match"]>.8
+    model.save_pretrained(tmp_path); tok.save_pretrained(tmp_path)
+    model, tok = job.load(tmp_path), load_tokenizer(tmp_path)
+    assert model.config.answers==dict(always=False, longest=1)
+    found = job.predict(model, tok, [dict(id="long", question="x", context="a b "*40+"小"+" c d"*40), dict(question="x", context="a b")])
+    assert found[0]["text"]=="小" and found[0]["start"]==160 and found[0]["id"]=="long" and found[1]["text"]==""

@@ -1,0 +1,182 @@
+"The loss is the mean over asked tokens however the batch is cut, and a score does not depend on how it is computed."
+from copy import deepcopy
+import pytest
+import torch
+from datasets import Dataset
+from torch.nn import functional as F
+from plm_nb.data import InputError
+from plm_nb.text_classification import encode_rows
+from plm_nb.finetuning import padded
+from plm_nb.objectives import OBJECTIVES, MaskedLM, add_sentinels
+from plm_nb.tokenizer import pack, train_tokenizer
+from plm_nb.training import Trainer, answers, arguments, trapezoid
+from plm_nb.models import build, config, layout
+
+TEXTS = [" ".join(f"word{(i*j)%31}" for j in range(1, 4+i%11)) for i in range(48)]
+SPLITS = [(1, 16), (4, 4), (8, 2)]
+
+@pytest.fixture(scope="module")
+def tok(): return train_tokenizer(TEXTS, "wordpiece", 120)
+
+@pytest.fixture(scope="module")
+def tasks(tok):
+    "Rows and collator of two heads: blanks, one to many a row, and classes of texts of many lengths."
+    blocks = pack(TEXTS*2, tok, 16).select(range(32))
+    ids = torch.tensor(blocks["input_ids"][:])
+    chance = torch.rand(ids.shape, generator=torch.Generator().manual_seed(0))
+    labels = torch.where(chance<torch.arange(1, 33)[:, None]/40, ids, -100)
+    labels[:, 0] = ids[:, 0]
+    masked = Dataset.from_dict(dict(input_ids=ids.tolist(), labels=labels.tolist()))
+    rows, _ = encode_rows(Dataset.from_dict(dict(text=TEXTS[:32], label=[i%3 for i in range(32)])), tok)
+    def stack(batch): return {k: torch.tensor([r[k] for r in batch]) for k in ("input_ids", "labels")}
+    return {"fill-mask": (masked, stack), "text-classification": (rows, padded(tok))}
+
+def trainer(tok, task, tmp_path, seed=0, data=None, **settings):
+    "A trainer of a tiny model; plain descent, so that weights show gradients."
+    names = ["a", "b", "c"] if task=="text-classification" else None
+    rows, collate = data
+    usual = dict(steps=2, seed=seed, optim="sgd", learning_rate=.1, bf16=False, logging_steps=1)
+    args = arguments(str(tmp_path/"out"), **{**usual, **settings})
+    model = build("tiny", tok, task, labels=names, seed=seed)
+    return Trainer(model=model, args=args, train_dataset=rows, data_collator=collate)
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("task", ["fill-mask", "text-classification"])
+def test_accumulation_changes_nothing(tok, tasks, tmp_path, task, seed):
+    "Sixteen rows at once, or in 2, 4 or 16 parts: the same losses and the same weights."
+    def run(size, parts):
+        t = trainer(tok, task, tmp_path, seed, tasks[task], per_device_train_batch_size=size,
+                    gradient_accumulation_steps=parts)
+        t.train()
+        losses = [l["loss"] for l in t.state.log_history if "loss" in l]
+        return losses, torch.cat([p.detach().flatten() for p in t.model.parameters()])
+    losses, weights = run(16, 1)
+    for split in SPLITS:
+        other, moved = run(*split)
+        assert other==pytest.approx(losses, rel=2e-5), split # the log keeps four digits or so
+        assert (moved-weights).abs().max()<2e-6, split
+
+@pytest.mark.parametrize("arch", ["bert", "roberta", "distilbert", "modernbert"])
+def test_what_is_not_asked_is_not_missed(tok, arch):
+    "Where only the asked tokens go through the last layer and the head, loss and gradients are those of all tokens."
+    model = build("tiny", tok, "fill-mask", arch).train()
+    rows = pack(TEXTS*2, tok, 16)
+    batch = MaskedLM(tok, seed=0, **layout(model.config))([rows[i] for i in range(8)])
+    def gradients(loss):
+        found = torch.autograd.grad(loss, [*model.parameters()], allow_unused=True)
+        return torch.cat([g.flatten() for g in found if g is not None])
+    trainer = Trainer(model=model, args=arguments("unused", steps=1, bf16=False, use_cpu=True))
+    ours = trainer.compute_loss(model, batch)
+    logits = model(**{k: v for k,v in batch.items() if k!="labels"}).logits
+    plain = F.cross_entropy(logits.flatten(0, 1), batch["labels"].flatten())
+    assert ours.item()==pytest.approx(plain.item(), rel=1e-6)
+    a, b = gradients(ours), gradients(plain)
+    assert ((a-b).norm()/b.norm()).item()<1e-5
+
+@pytest.mark.parametrize("objective, arch", [(o, a) for o,r in OBJECTIVES.items() for a in r.archs])
+def test_every_objective_counts_its_questions(tok, tmp_path, objective, arch):
+    "Eight rows at once, or in parts: the same loss, and the same gradients to 1e-5."
+    tok = deepcopy(tok)
+    if arch=="t5": add_sentinels(tok, 20)
+    recipe = OBJECTIVES[objective]
+    rows = recipe.rows([f"{a}. {b}. {a} {b} and {b}." for a,b in zip(TEXTS, TEXTS[::-1])], tok, 24).select(range(8))
+    own = dict(infill=True) if arch=="bart" else {}
+    own |= layout(config(arch, "tiny", len(tok))) if objective=="mlm" else {}
+    def step(size, parts):
+        args = arguments(str(tmp_path/"out"), steps=1, optim="sgd", learning_rate=.1, bf16=False, logging_steps=1,
+                         max_grad_norm=0, per_device_train_batch_size=size, gradient_accumulation_steps=parts)
+        t = Trainer(model=build("tiny", tok, recipe.task, arch), args=args, train_dataset=rows,
+                    data_collator=recipe.collator(tok, seed=0, **own))
+        t.train()
+        return t.state.log_history[0]["loss"], torch.cat([p.detach().flatten() for p in t.model.parameters()])
+    loss, weights = step(8, 1)
+    assert loss>1
+    for split in ((4, 2), (2, 4)):
+        other, moved = step(*split)
+        assert other==pytest.approx(loss, rel=2e-5) and (moved-weights).abs().max()<2e-6, split
+
+@pytest.mark.parametrize("task", ["fill-mask", "text-classification"])
+def test_the_logged_loss_is_the_mean(tok, tasks, tmp_path, task):
+    "The first logged loss equals torch's cross-entropy of the untrained model over the whole batch."
+    rows, collate = tasks[task]
+    t = trainer(tok, task, tmp_path, data=(rows, collate), per_device_train_batch_size=4, gradient_accumulation_steps=8)
+    batch = collate([rows[i] for i in range(32)])
+    model = build("tiny", tok, task, labels=["a", "b", "c"] if "text" in task else None)
+    labels = batch.pop("labels")
+    with torch.no_grad(): logits = model(**batch).logits
+    mean = F.cross_entropy(logits.flatten(0, -2), labels.flatten(), ignore_index=-100).item()
+    t.train()
+    assert t.state.log_history[0]["loss"]==pytest.approx(mean, rel=1e-4)
+
+@pytest.mark.parametrize("task", ["fill-mask", "text-classification"])
+def test_evaluation_is_the_same_for_any_batch(tok, tasks, tmp_path, task):
+    "Nats of each row, loss, logits and their order, for batches of 1, 3, 7 and 64 rows."
+    rows, found = tasks[task][0], []
+    for size in (64, 1, 3, 7):
+        t = trainer(tok, task, tmp_path, data=tasks[task], per_device_eval_batch_size=size)
+        out = t.predict(rows)
+        loss = t.evaluate(rows)["eval_loss"]
+        found.append((*t.score(rows), out.metrics["test_loss"], out.predictions, out.label_ids, loss))
+    nats, n, loss, logits, labels, again = found[0]
+    assert len(nats)==len(rows) and loss==again==pytest.approx((nats.sum()/n.sum()).item(), rel=1e-6)
+    if task=="text-classification": assert labels.tolist()==rows["labels"][:] and logits.shape==(32, 3)
+    for other in found[1:]:
+        assert torch.allclose(other[0], nats, rtol=1e-5) and torch.equal(other[1], n)
+        assert other[2]==pytest.approx(loss, rel=1e-5)
+        if logits is not None: assert abs(other[3]-logits).max()<1e-5 and (other[4]==labels).all()
+
+def test_evaluation_after_training_is_in_fp32(tok, tasks, tmp_path):
+    "Training under bf16 leaves a model that scores as its saved copy does."
+    rows, collate = tasks["fill-mask"]
+    t = trainer(tok, "fill-mask", tmp_path, data=(rows, collate), bf16=True)
+    t.train()
+    nats, _ = t.score(rows)
+    t.model.save_pretrained(tmp_path/"model")
+    copy = trainer(tok, "fill-mask", tmp_path, data=(rows, collate))
+    copy.model = type(copy.model).from_pretrained(tmp_path/"model", attn_implementation="eager")
+    assert torch.allclose(copy.score(rows)[0], nats, rtol=1e-6)
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_a_batch_that_asks_nothing(tok, tmp_path, accumulation):
+    "Labels of nothing but -100 raise in training and in evaluation, never a loss of nan."
+    rows = Dataset.from_dict(dict(input_ids=[[2, 9, 9, 3]]*8, labels=[[-100]*4]*8))
+    def stack(batch): return {k: torch.tensor([r[k] for r in batch]) for k in ("input_ids", "labels")}
+    t = trainer(tok, "fill-mask", tmp_path, data=(rows, stack), per_device_train_batch_size=2,
+                gradient_accumulation_steps=accumulation)
+    with pytest.raises(InputError, match="asks for nothing"): t.train()
+    with pytest.raises(InputError, match="nothing"): t.evaluate(rows)
+
+def test_only_asked_logits_are_computed(tok):
+    "Taking the rows before the head gives the logits that the whole head gives."
+    model, rows = build("tiny", tok), pack(TEXTS, tok, 16)
+    batch = MaskedLM(tok, seed=0)([rows[i] for i in range(8)])
+    with torch.no_grad():
+        logits, labels, row, _ = answers(model, batch)
+        all_ = model(**{k: v for k,v in batch.items() if k!="labels"}).logits
+    asked = batch["labels"]!=-100
+    assert (logits-all_[asked]).abs().max()<1e-5 and torch.equal(labels, batch["labels"][asked])
+    assert torch.equal(row, asked.nonzero()[:, 0]) and not model.cls._forward_pre_hooks
+
+@pytest.mark.parametrize("decay", [.1, .5, .9])
+def test_trapezoid(decay):
+    "Between 0 and 1, first up, then level, then down to zero."
+    shape = [trapezoid(i/1000, decay=decay) for i in range(1001)]
+    top = shape.index(max(shape))
+    assert shape[0]==shape[-1]==0 and .5<=max(shape)<=1
+    assert shape[:top+1]==sorted(shape[:top+1]) and shape[top:]==sorted(shape[top:], reverse=True)
+
+BUDGETS = [dict(), dict(steps=1, epochs=1), dict(steps=1, minutes=1), dict(steps=0), dict(epochs=0), dict(minutes=0),
+           dict(steps=-1), dict(epochs=float("nan"))]
+
+@pytest.mark.parametrize("budget", BUDGETS, ids=str)
+def test_wrong_budget(tmp_path, budget):
+    "No budget, two, and one of nothing."
+    with pytest.raises(InputError, match="budget"): arguments(str(tmp_path), **budget)
+
+def test_nothing_is_written_without_checkpoints(tok, tasks, tmp_path):
+    "Training leaves no file unless `save_steps` asks for it, and then no pickle of the arguments."
+    trainer(tok, "fill-mask", tmp_path, data=tasks["fill-mask"]).train()
+    assert not list(tmp_path.iterdir())
+    trainer(tok, "fill-mask", tmp_path, data=tasks["fill-mask"], save_steps=1).train()
+    names = {p.name for p in (tmp_path/"out").rglob("*") if p.is_file()}
+    assert "model.safetensors" in names and "training_args.bin" not in names
