@@ -7,9 +7,9 @@ import torch
 from transformers import (BertConfig, BertForMaskedLM, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM,
                           RobertaConfig, RobertaForMaskedLM, XLNetConfig, XLNetLMHeadModel)
 
-from plm_nb import perplexity
+import plm_nb.perplexity
 from plm_nb.data import InputError
-from plm_nb.perplexity import pseudo_nats, pseudo_text_nats, score_text, text_nats, token_nats, windows
+from plm_nb.perplexity import bits_per_byte, perplexity, pseudo_nats, pseudo_text_nats, score_text, text_nats, token_nats, windows
 from plm_nb.recurrent import RecurrentConfig, RecurrentForCausalLM
 from plm_nb.tokenizer import train_tokenizer
 
@@ -32,6 +32,14 @@ def ids(n, seed=0): return torch.randint(5, V, (n,), generator=torch.Generator()
 def masked(v=V, **kwargs):
     torch.manual_seed(0)
     return BertForMaskedLM(BertConfig(vocab_size=v, max_position_embeddings=40, initializer_range=.3, **SMALL, **kwargs))
+
+def test_surprise():
+    for v in (2, 27, 50_000): assert perplexity(10*math.log(v), 10) == pytest.approx(v)
+    assert perplexity(math.inf, 1) == perplexity(1e6, 1) == math.inf
+    assert bits_per_byte(8*math.log(2), 4) == pytest.approx(2)
+    for score in (perplexity, bits_per_byte):
+        for bad in ((1., 0), (math.nan, 1), (-1., 1)):
+            with pytest.raises(InputError): score(*bad)
 
 @pytest.mark.parametrize("n", [1, 2, 7, 16, 33, 100])
 def test_every_token_once(n):
@@ -89,14 +97,14 @@ def test_batches_change_nothing(kind, tokenizer, monkeypatch):
     model = causal(kind, len(tokenizer))
     want = text_nats(model, tokenizer, TEXTS, 12, 5)
     for rows in (1, 2, 5):
-        monkeypatch.setattr(likelihood, "_batches", lambda jobs, length, model: (jobs[i:i+rows] for i in range(0, len(jobs), rows)))
+        monkeypatch.setattr(plm_nb.perplexity, "_batches", lambda jobs, length, model: (jobs[i:i+rows] for i in range(0, len(jobs), rows)))
         for a,b in zip(want, text_nats(model, tokenizer, TEXTS, 12, 5), strict=True): assert torch.allclose(a, b, atol=1e-5)
         for t,b in zip(TEXTS, want): assert torch.allclose(text_nats(model, tokenizer, [t], 12, 5)[0], b, atol=1e-5)
 
 def test_large_vocabularies_and_long_rows_come_in_small_batches():
     class Model: config = type("Config", (), dict(vocab_size=2**15))
-    assert [len(b) for b in perplexity._batches(range(5), lambda job: 512, Model)]==[2, 2, 1]
-    assert [len(b) for b in perplexity._batches(range(2), lambda job: 4000, Model)]==[1, 1]
+    assert [len(b) for b in plm_nb.perplexity._batches(range(5), lambda job: 512, Model)]==[2, 2, 1]
+    assert [len(b) for b in plm_nb.perplexity._batches(range(2), lambda job: 4000, Model)]==[1, 1]
 
 def test_mode_and_weights_are_left_as_they_were():
     model = causal("gpt2").train()
@@ -187,13 +195,13 @@ def test_pseudo_likelihood_of_long_texts(tokenizer):
 def test_roberta_reads_two_tokens_less_than_it_embeds(tokenizer):
     torch.manual_seed(0)
     model = RobertaForMaskedLM(RobertaConfig(vocab_size=len(tokenizer), max_position_embeddings=18, pad_token_id=1, **SMALL))
-    assert perplexity._longest(model)==16
+    assert plm_nb.perplexity._longest(model)==16
     assert pseudo_text_nats(model, tokenizer, TEXTS)[0].isfinite().all()
 
 def test_a_model_without_a_limit_reads_any_window():
-    assert perplexity._sizes(causal("gru"), None, None)==perplexity._sizes(causal("xlnet"), None, None)==(1024, 512)
-    assert perplexity._sizes(causal("gpt2"), None, None)==(24, 12)
-    assert perplexity._sizes(causal("gpt2"), 1, None)==(1, 1)
+    assert plm_nb.perplexity._sizes(causal("gru"), None, None)==plm_nb.perplexity._sizes(causal("xlnet"), None, None)==(1024, 512)
+    assert plm_nb.perplexity._sizes(causal("gpt2"), None, None)==(24, 12)
+    assert plm_nb.perplexity._sizes(causal("gpt2"), 1, None)==(1, 1)
 
 @pytest.mark.parametrize("settings,why", [
     (dict(input_ids=[]), "no tokens"), (dict(input_ids=[5, V]), f"0 to {V-1}"), (dict(input_ids=[5, -1]), "token -1"),
