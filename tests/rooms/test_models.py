@@ -1,15 +1,16 @@
 "`plm_nb.models`: what it builds, saves and loads is what plain transformers sees."
 import json
+import math
 
 import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSequenceClassification
-from transformers import PreTrainedTokenizerFast, pipeline
+from transformers import EncoderDecoderConfig, PreTrainedTokenizerFast, pipeline
 
 from plm_nb.data import InputError
 from plm_nb.ngram import NGram
-from plm_nb.models import ARCHS, SIZES, TASKS, build, config, layout, load
+from plm_nb.models import ARCHS, SIZES, TASKS, build, check_length, config, layout, load, longest_input
 
 CLASSES = ["cat", "mat", "rat"]
 
@@ -209,6 +210,26 @@ def test_longest_text(arch, tokenizer):
     ids = torch.full((1, 32), 5)
     assert said(model, ids).isfinite().all()
     assert model.config.max_position_embeddings==32+(arch=="roberta")
+    assert longest_input(model)==longest_input(model.config)==32
+    check_length(model, 32)
+    with pytest.raises(InputError, match="max_length 33: the model reads at most 32 tokens"): check_length(model, 33)
+    if arch in ("modernbert", "llama"): return # rotary positions have no table that could end
+    with pytest.raises((IndexError, RuntimeError)): said(model, torch.full((1, 33), 5))
+
+@pytest.mark.parametrize("arch", ["xlnet", "t5", "rnn", "gru", "lstm"])
+def test_no_longest_text(arch, tokenizer):
+    model = made(arch, ARCHS[arch][-1], tokenizer, max_positions=32)
+    assert longest_input(model)==longest_input(model, decoder=True)==math.inf
+    check_length(model, 10**6)
+    assert said(model, torch.full((1, 64), 5)).isfinite().all()
+
+def test_longest_text_of_two_halves():
+    halves = config("roberta", "tiny", 10, max_positions=48), config("gpt2", "tiny", 10, max_positions=32)
+    both = EncoderDecoderConfig.from_encoder_decoder_configs(*halves)
+    assert (longest_input(both), longest_input(both, decoder=True))==(48, 32)
+    with pytest.raises(InputError, match="at most 48 tokens"): check_length(both, 49)
+    bart = config("bart", "tiny", 10, max_positions=32)
+    assert longest_input(bart)==longest_input(bart, decoder=True)==32
 
 @pytest.mark.parametrize("task", [t for t in TASKS if t])
 def test_refusals_name_what_works(task, tokenizer):
