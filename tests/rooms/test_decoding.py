@@ -1,0 +1,106 @@
+"Every writer answers a batch as it answers one, as plain transformers does, and says whether it ended"
+import copy
+import pytest, torch
+from transformers import AutoModel, AutoModelForCausalLM, EncoderDecoderModel
+from plm_nb.data import InputError
+from plm_nb.decoding import generate
+from plm_nb.models import build
+from plm_nb.ngram import NGram, NGramForCausalLM
+from plm_nb.tokenizer import encode, train_tokenizer
+
+WORDS = "one two three four five six seven eight nine ten".split()
+PROMPTS = ["one two three four five six", "seven", "two nine", "ten ten ten ten", "three", "seven"]
+HOW = dict(greedy={}, beams=dict(num_beams=3), penalty=dict(repetition_penalty=1.3, num_beams=2),
+           dice=dict(temperature=.8, top_p=.9), few=dict(temperature=1.5, top_k=5))
+
+@pytest.fixture(scope='module')
+def tokenizer(): return train_tokenizer([' '.join(WORDS), 'user: assistant: system:']*9, 'wordpiece', 140)
+
+def two_halves(tokenizer):
+    "An encoder-decoder made of two models of the BERT family, as `EncoderDecoderModel` has them"
+    reading = build('tiny', tokenizer, 'fill-mask', seed=3).config
+    writing = copy.deepcopy(reading)
+    writing.is_decoder = writing.add_cross_attention = True
+    ids = dict(pad_token_id=0, eos_token_id=3, decoder_start_token_id=2)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(1)
+        model = EncoderDecoderModel(encoder=AutoModel.from_config(reading), decoder=AutoModelForCausalLM.from_config(writing))
+    model.config.update(ids)
+    model.generation_config.update(**ids)
+    return model.eval()
+
+@pytest.fixture(scope='module')
+def writers(tokenizer):
+    "One of each kind, with larger weights than a fresh model has, so that answers differ"
+    found = {a: build('tiny', tokenizer, 'text-generation', a, seed=1) for a in ('gpt2', 'llama', 'lstm', 'gru', 'xlnet')}
+    found |= {a: build('tiny', tokenizer, 'text2text-generation', a, seed=1) for a in ('t5', 'bart')}
+    found['warm'] = two_halves(tokenizer)
+    with torch.no_grad():
+        for model in found.values():
+            for p in model.parameters():
+                if p.ndim>1: p.mul_(3)
+    counted = NGram.fit([[2, *ids, 3] for ids in encode(PROMPTS, tokenizer)], len(tokenizer), 3, bos=2)
+    return found | dict(ngram=NGramForCausalLM.from_ngram(counted, tokenizer))
+
+KINDS_OF_WRITER = ['gpt2', 'llama', 'lstm', 'gru', 'xlnet', 't5', 'bart', 'warm', 'ngram']
+
+@pytest.mark.parametrize('how', HOW)
+@pytest.mark.parametrize('kind', KINDS_OF_WRITER)
+def test_a_batch_answers_as_one(writers, tokenizer, kind, how):
+    model = writers[kind]
+    many = generate(model, tokenizer, PROMPTS, 10, **HOW[how])
+    assert many==generate(model, tokenizer, PROMPTS, 10, batch_size=2, **HOW[how])
+    for prompt,answer in zip(PROMPTS[:5], many): # the sixth is the second once more: with dice its answer may differ
+        assert generate(model, tokenizer, [prompt], 10, **HOW[how])==[answer]
+    backwards = generate(model, tokenizer, PROMPTS[4::-1], 10, **HOW[how])
+    assert backwards==many[4::-1]
+
+@pytest.mark.parametrize('kind', [k for k in KINDS_OF_WRITER if k!='xlnet'])
+def test_equal_to_plain_generate(writers, tokenizer, kind):
+    model, never = writers[kind], [0, 1, 2, 4]
+    both = model.config.is_encoder_decoder
+    for how in (dict(num_beams=1), dict(num_beams=4), dict(num_beams=2, repetition_penalty=1.5)):
+        ours = generate(model, tokenizer, PROMPTS, 8, **how)
+        for prompt,answer in zip(PROMPTS, ours):
+            ids = tokenizer(prompt, return_tensors='pt')['input_ids']
+            if not both: ids = ids[:, :-1]
+            found = model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=8,
+                                   suppress_tokens=never, eos_token_id=3, pad_token_id=0, **how)[0, 1 if both else ids.shape[1]:]
+            assert answer['text']==tokenizer.decode(found, skip_special_tokens=True)
+            assert answer['ended']==(3 in found)
+
+def test_draws_are_fair(writers, tokenizer):
+    "A thousand first words have the distribution that `generate` of transformers draws from"
+    model, how = writers['gpt2'], dict(temperature=1.2, top_k=20, top_p=.9, repetition_penalty=1.2)
+    said = generate(model, tokenizer, ['two nine']*1500, 1, **how, batch_size=500)
+    ids = tokenizer('two nine', return_tensors='pt')['input_ids'][:, :-1]
+    stock = model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=True, max_new_tokens=1, output_scores=True,
+                           return_dict_in_generate=True, suppress_tokens=[0, 1, 2, 4], pad_token_id=0, **how)
+    p, texts = stock.scores[0][0].softmax(0), [s['text'] for s in said]
+    for i in p.nonzero().flatten().tolist():
+        word = tokenizer.decode([i], skip_special_tokens=True)
+        assert abs(texts.count(word)/1500-p[i]) < 4.5*(p[i]*(1-p[i])/1500)**.5 + 1e-3
+    assert len(set(texts))<=int((p>0).sum())
+    assert generate(model, tokenizer, ['two nine']*5, 1, seed=1, **how)==generate(model, tokenizer, ['two nine']*5, 1, seed=1, **how)
+
+@pytest.mark.parametrize('kind', KINDS_OF_WRITER)
+def test_what_cannot_work_is_said(writers, tokenizer, kind):
+    model = writers[kind]
+    def fails(match, *args, **kwargs):
+        with pytest.raises(InputError, match=match) as e: generate(model, tokenizer, *args, **kwargs)
+        assert '\n' not in str(e.value)
+    fails('prompt 1 is empty', ['one', ' '])
+    fails('prompt 0 is empty', [[]])
+    fails('one str', 'one')
+    fails('prompt 1 is None', ['one', None])
+    for bad in (dict(max_new_tokens=0), dict(num_beams=0), dict(batch_size=0), dict(top_p=0, temperature=1.), dict(top_p=.5),
+                dict(top_k=3), dict(temperature=-1), dict(num_beams=2, temperature=1.), dict(repetition_penalty=0)):
+        fails('|'.join(bad), ['one'], **bad)
+    larger = train_tokenizer(['abcdefghijklmnopqrstuvwxyz the quick brown fox '*3 + ' '.join(WORDS)]*9, 'wordpiece', 400)
+    with pytest.raises(InputError, match='take the one it came with'): generate(model, larger, ['one'])
+    if kind in ('gpt2', 'llama', 'bart', 'warm'):
+        fails('prompt 1: 5', ['one', 'one '*520])
+        fails('600 to write', ['one'], max_new_tokens=600)
+    else: assert generate(model, tokenizer, ['one '*20], 2)
+
+def test_no_prompts(writers, tokenizer): assert generate(writers['gpt2'], tokenizer, [])==[]
