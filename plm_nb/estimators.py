@@ -22,7 +22,7 @@ from sklearn.utils.validation import check_is_fitted
 from .data import InputError
 from .text_classification import TextClassification, predict
 from .metrics import f1
-from .text_metrics import span_scores
+from .text_metrics import entity_scores
 from .finetuning import Recipe, fit
 from .token_classification import TokenClassification, tag_probabilities
 from .tasks import few, load_task
@@ -156,7 +156,7 @@ class TokenClassifier(FineTuned):
         return [self.classes_[chances.argmax(1)].tolist() for chances in self.predict_proba(X)]
 
     def score(self, X, y): # F1 of the spans, 0 to 1
-        return span_scores(_words(y, "y"), self.predict(X))["f1"]
+        return entity_scores(_words(y, "y"), self.predict(X))["f1"]
 
 # %% ../nbs/50_estimators.ipynb #cell-25
 def tfidf() -> Pipeline: # Fit on texts and labels

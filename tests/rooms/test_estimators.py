@@ -9,7 +9,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_validate
 from plm_nb.data import InputError
 from plm_nb.estimators import TokenClassifier
-from plm_nb.text_metrics import span_scores
+from plm_nb.text_metrics import entity_scores
 from plm_nb.tokenizer import train_tokenizer
 
 SAID = [t.split() for t in ("ask Dr Ada now", "Dr Bo is here", "nobody is here", "问 小 明", "now ask Dr Cy")]*5
@@ -40,7 +40,7 @@ def test_probabilities_and_score(fitted):
     for ws,c,tags in zip(rows, chances, said):
         assert c.shape==(len(ws), 3) and abs(c.sum(1)-1).max(initial=0)<1e-5
         assert fitted.classes_[c.argmax(1)].tolist()==tags and all(isinstance(t, str) for t in tags)
-    assert fitted.score(SAID, TAGS)==span_scores(TAGS, fitted.predict(SAID))["f1"]>.8
+    assert fitted.score(SAID, TAGS)==entity_scores(TAGS, fitted.predict(SAID))["f1"]>.8
     assert fitted.score([["Dr"]], [["B-other"]])==0 # a tag that training never showed is missed
     assert fitted.predict(pd.Series(SAID[:3], index=[7, 8, 9]))==fitted.predict(SAID[:3])
 

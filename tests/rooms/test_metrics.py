@@ -6,8 +6,8 @@ import pytest
 from sklearn import metrics as sk
 
 from plm_nb.data import InputError
-from plm_nb.metrics import (accuracy, bootstrap, confusion, f1, matthews, plot_confusion, precision, rates, recall,
-    score_metric, scores)
+from plm_nb.metrics import (accuracy, bootstrap, confusion, f1, matthews, plot_confusion, precision, ratio, recall,
+    row_weights, score_metric, scores, weighted_mean)
 
 AVERAGES = ["macro", "micro", "weighted"]
 
@@ -17,60 +17,122 @@ def draw(seed, k=None, n=None):
     k,n = k or rng.integers(2, 9), n or rng.integers(1, 60)
     return [rng.choice(k, n, p=rng.dirichlet(np.full(k, .5))) for _ in range(2)]
 
+def drawn_weights(seed, rows, n=None):
+    "How often each row is drawn, `(rows,)` or `(n, rows)`."
+    return np.random.default_rng(seed).multinomial(rows, np.full(rows, 1/rows), size=n)
+
+def by_sklearn(y, p, average, weights=None):
+    "Scores by scikit-learn of the rows that count; it would give the class of a row that does not count a vote."
+    if weights is not None: y, p, weights = y[weights>0], p[weights>0], weights[weights>0]
+    how = dict(average=average, zero_division=0, sample_weight=weights)
+    return dict(accuracy=sk.accuracy_score(y, p, sample_weight=weights), precision=sk.precision_score(y, p, **how),
+        recall=sk.recall_score(y, p, **how), f1=sk.f1_score(y, p, **how),
+        matthews=sk.matthews_corrcoef(y, p, sample_weight=weights))
+
+def alone(y, p, average, weights=None):
+    return dict(accuracy=accuracy(y, p, weights), precision=precision(y, p, average, weights),
+        recall=recall(y, p, average, weights), f1=f1(y, p, average, weights), matthews=matthews(y, p, weights))
+
+def near(scored): return {name: pytest.approx(value, abs=1e-9) for name,value in scored.items()}
+
 @pytest.mark.parametrize("average", AVERAGES)
 def test_equal_to_sklearn(average):
     for seed in range(30):
         y,p = draw(seed)
-        how = dict(average=average, zero_division=0)
-        want = dict(accuracy=sk.accuracy_score(y, p), precision=sk.precision_score(y, p, **how),
-            recall=sk.recall_score(y, p, **how), f1=sk.f1_score(y, p, **how))
-        alone = dict(accuracy=accuracy(y, p), precision=precision(y, p, average), recall=recall(y, p, average), f1=f1(y, p, average))
-        assert scores(y, p, average) == pytest.approx(want) == alone
-        k = max(1, y.max(), p.max())+1
-        read = rates(sk.confusion_matrix(y, p, labels=range(k)), average)
-        assert {name: float(read[name]) for name in want} == pytest.approx(want)
-        assert float(read["matthews"]) == pytest.approx(sk.matthews_corrcoef(y, p), abs=1e-9) == matthews(y, p)
+        for weights in (None, drawn_weights(seed, len(y))):
+            want = by_sklearn(y, p, average, weights)
+            assert scores(y, p, average, weights)==near(want)
+            assert alone(y, p, average, weights)==near(want)
 
 def test_binary():
     for seed in range(20):
         y,p = draw(seed, k=2, n=30)
-        want = sk.f1_score(y, p, average="binary", zero_division=0)
-        read = rates(sk.confusion_matrix(y, p, labels=[0, 1]), "binary")
-        assert scores(y, p, "binary")["f1"] == pytest.approx(want) == read["f1"]
+        for weights in (None, drawn_weights(seed, 30)): assert scores(y, p, "binary", weights)==near(by_sklearn(y, p, "binary", weights))
 
-def test_stack_of_matrices():
-    counts = np.stack([sk.confusion_matrix(*draw(s, k=5), labels=range(5)) for s in range(20)])
-    for average in AVERAGES:
-        stacked = rates(counts, average)
-        for i,c in enumerate(counts):
-            for name,value in rates(c, average).items(): assert stacked[name][i] == pytest.approx(value)
+@pytest.mark.parametrize("average", AVERAGES)
+def test_many_weights_at_once(average):
+    "A matrix of weights gives what its rows give one by one, whole numbers or not."
+    y,p = draw(0, k=5, n=50)
+    for weights in (drawn_weights(1, 50, n=20), np.random.default_rng(2).random((20, 50))):
+        at_once = scores(y, p, average, weights)
+        for i,row in enumerate(weights):
+            assert {name: values[i] for name,values in at_once.items()}==near(by_sklearn(y, p, average, row))
+
+def test_weights_are_rows_written_out():
+    y,p = draw(4, k=4, n=40)
+    weights = drawn_weights(5, 40)
+    assert scores(y, p, weights=weights)==near(scores(np.repeat(y, weights), np.repeat(p, weights)))
+
+def test_a_class_that_is_not_drawn_has_no_vote():
+    y,p,weights = [0, 0, 1], [0, 0, 0], [1, 1, 0]
+    assert f1(y, p, weights=weights)==scores(y, p, weights=weights)["f1"]==1
+    assert sk.f1_score(y, p, average="macro", sample_weight=weights, zero_division=0)==.5
+
+def test_plain_numbers():
+    "Scores go into a JSON file: they are floats of Python, not of NumPy."
+    y,p = draw(6, k=3, n=20)
+    for scored in (scores(y, p), alone(y, p, "macro"), bootstrap(lambda w: scores(y, p, weights=w), 20, n=10)):
+        assert {type(value) for value in scored.values()}=={float}
 
 def test_large_counts():
-    counts = np.array([[10**6, 10**5], [2*10**5, 3*10**6]])
-    y,p = np.repeat([0, 0, 1, 1], counts.ravel()//1000), np.repeat([0, 1, 0, 1], counts.ravel()//1000)
-    assert rates(counts)["matthews"] == pytest.approx(matthews(y, p))
+    y,p = np.repeat([0, 0, 1, 1], [1000, 100, 200, 3000]), np.repeat([0, 1, 0, 1], [1000, 100, 200, 3000])
+    assert scores(y, p, weights=np.full(len(y), 1000))["matthews"]==pytest.approx(sk.matthews_corrcoef(y, p))
+
+def test_weighted_mean_and_ratio():
+    rng = np.random.default_rng(7)
+    values, weights = rng.normal(size=30), rng.random((5, 30))
+    assert weighted_mean(values)==pytest.approx(values.mean())
+    assert weighted_mean(values, weights)==pytest.approx([np.average(values, weights=row) for row in weights])
+    assert ratio(np.array([1, 0, 3]), np.array([2, 0, 0])).tolist()==[.5, 0, 0]
+    assert ratio(np.float64(1), np.float64(0)).tolist()==0
+
+@pytest.mark.parametrize("weights,why", [
+    ([1, 2], "must be 3"), ([[1], [2], [3]], "must be 3"), (2., "must be 3"), ([1, -1, 1], "-1; must be 0 or more"),
+    ([1, np.nan, 1], "nan; must be 0 or more"), ([0, 0, 0], "all 0"), ([[1, 1, 1], [0, 0, 0]], "all 0")])
+def test_bad_weights(weights, why):
+    with pytest.raises(InputError, match=why): row_weights(weights, 3)
+    with pytest.raises(InputError, match=why): weighted_mean([1., 2., 3.], weights)
+    with pytest.raises(InputError, match=why): scores([0, 1, 1], [0, 1, 0], weights=weights)
+    with pytest.raises(InputError, match=why): f1([0, 1, 1], [0, 1, 0], weights=weights)
+
+def test_one_score_takes_one_set_of_weights():
+    for score in (accuracy, precision, recall, f1, matthews):
+        with pytest.raises(InputError, match="several sets"): score([0, 1], [0, 1], weights=[[1, 1], [1, 2]])
 
 @pytest.mark.parametrize("name", ["accuracy", "precision", "recall", "f1", "matthews"])
-def test_bootstrap_quick_equals_slow(name):
+def test_bootstrap_of_weights_equals_redrawn_rows(name):
     y,p = draw(3, k=4, n=300)
-    score = globals()[name]
-    quick,slow = bootstrap(name, y, p), bootstrap(lambda a,b: score(a, b), y, p, n=150)
-    assert quick == pytest.approx(slow, abs=.03)
-    assert quick == bootstrap(score, y, p)
+    score, rng = globals()[name], np.random.default_rng(0)
+    ends = bootstrap(lambda weights: scores(y, p, weights=weights), 300)
+    rows = [rng.integers(300, size=300) for _ in range(150)]
+    slow = np.quantile([score(y[i], p[i]) for i in rows], [.025, .975])
+    assert [ends[f"{name}_low"], ends[f"{name}_high"]]==pytest.approx(slow.tolist(), abs=.03)
 
 def test_bootstrap_is_fixed_by_its_seed():
     y,p = draw(5, k=3, n=100)
-    np.random.seed(0); first = bootstrap("f1", y, p, seed=1)
-    np.random.seed(1); assert first == bootstrap("f1", y, p, seed=1)
-    assert first != bootstrap("f1", y, p, seed=2)
-    low,high = bootstrap("f1", y, p, level=.5)
-    assert bootstrap("f1", y, p)[0] < low < high < bootstrap("f1", y, p)[1]
+    def interval(**settings): return [*bootstrap(lambda w: dict(f1=scores(y, p, weights=w)["f1"]), 100, **settings).values()]
+    np.random.seed(0); first = interval(seed=1)
+    np.random.seed(1); assert first==interval(seed=1)
+    assert first!=interval(seed=2)
+    low,high = interval(level=.5)
+    assert interval()[0] < low < high < interval()[1]
+
+def test_bootstrap_in_blocks():
+    "Many rows are redrawn in blocks that fit into memory; every redraw is scored once, and the draws are the same."
+    sizes = []
+    def score(weights):
+        sizes.append(weights.shape)
+        return dict(mean=weighted_mean(np.arange(2**21), weights), rows=2**21, how="a text")
+    ends = bootstrap(score, 2**21, n=6)
+    assert sizes==[(4, 2**21), (2, 2**21)] and list(ends)==["mean_low", "mean_high"]
+    assert ends["mean_low"] < 2**20 < ends["mean_high"]
 
 def test_bootstrap_edges():
-    assert bootstrap("f1", [0], [0]) == (1, 1)
-    assert bootstrap("accuracy", [1]*9, [0]*9) == (0, 0)
-    with pytest.raises(InputError, match="choose from"): bootstrap("f2", [0], [0])
-    with pytest.raises(InputError, match="choose from"): bootstrap("f1", [0], [0], average="mean")
+    def interval(y, p): return bootstrap(lambda weights: scores(y, p, weights=weights), len(y))
+    assert interval([0], [0])["f1_low"]==interval([0], [0])["f1_high"]==1
+    assert interval([1]*9, [0]*9)["accuracy_low"]==interval([1]*9, [0]*9)["accuracy_high"]==0
+    with pytest.raises(InputError, match="at least 1 row"): bootstrap(lambda weights: {}, 0)
+    with pytest.raises(InputError, match="choose from"): bootstrap(lambda w: scores([0], [0], "mean", w), 1)
 
 def test_confusion_equal_to_sklearn():
     for seed in range(30):
@@ -105,5 +167,5 @@ def test_evaluate_metric(tmp_path, monkeypatch):
     metric = score_metric("weighted")
     for _ in range(2): # it can be used again
         for i in range(0, 50, 16): metric.add_batch(predictions=p[i:i+16], references=y[i:i+16])
-        assert metric.compute() == scores(y, p, "weighted")
+        assert metric.compute() == near(scores(y, p, "weighted"))
     assert not os.listdir(tmp_path)

@@ -1,12 +1,12 @@
-"Overlap scores against the packages and the definitions that everybody quotes, on 1,000 random cases each."
-import json, random, re, string
+"Scores of partly right answers against the packages and the definitions that everybody quotes, on 1,000 random cases each."
+import random, re, string
 from collections import Counter
 import numpy as np
 import pytest
 from plm_nb.data import InputError
-from plm_nb.text_metrics import (SCORES, _common, _reader, answer_scores, bleu, chrf, exact_match, interval, label_scores,
-    number_scores, rouge, span_scores, spans, token_f1)
-from plm_nb.runs import Run, summary, verify
+from plm_nb.metrics import bootstrap
+from plm_nb.text_metrics import (_longest_common, answer_scores, bleu, chrf, entity_scores, exact_match, label_scores,
+    number_scores, rouge, spans, token_f1)
 
 CASES = 1000
 
@@ -28,12 +28,12 @@ def written(rng, dialect, n):
         at, last = at+size, kind
     return ["U"+t[1:] if t[0]=="S" else "L"+t[1:] if t[0]=="E" else t for t in tags] if dialect=="BILOU" else tags
 
-def seqeval(gold, guess, **mode):
+def seqeval(references, predictions, **mode):
     score = pytest.importorskip("seqeval.metrics.v1" if mode else "seqeval.metrics.sequence_labeling") # strict: v1
-    p, r, f, _ = score.precision_recall_fscore_support(gold, guess, average="micro", zero_division=0, **mode)
+    p, r, f, _ = score.precision_recall_fscore_support(references, predictions, average="micro", zero_division=0, **mode)
     return pytest.approx(dict(precision=p, recall=r, f1=f))
 
-def ours(gold, guess): return {k: v for k,v in span_scores(gold, guess).items() if k!="spans"}
+def ours(references, predictions): return {k: v for k,v in entity_scores(references, predictions).items() if k!="spans"}
 
 @pytest.mark.parametrize("marks", ["BI", "I", "IE", "BIES"])
 def test_any_tags_equal_seqeval(marks):
@@ -42,9 +42,9 @@ def test_any_tags_equal_seqeval(marks):
     rng = random.Random(0)
     for _ in range(CASES):
         sizes = [rng.randint(1, 12) for _ in range(rng.randint(1, 3))]
-        gold, guess = ([drawn(rng, marks, n) for n in sizes] for _ in range(2))
-        assert spans(gold[0])==[(a, b+1, kind) for kind,a,b in chunks(gold[0])]
-        assert ours(gold, guess)==seqeval(gold, guess)
+        references, predictions = ([drawn(rng, marks, n) for n in sizes] for _ in range(2))
+        assert spans(references[0])==[(a, b+1, kind) for kind,a,b in chunks(references[0])]
+        assert ours(references, predictions)==seqeval(references, predictions)
 
 @pytest.mark.parametrize("dialect", ["IOB1", "IOB2", "IOBES", "BILOU"])
 def test_well_formed_tags_equal_strict_seqeval(dialect):
@@ -53,14 +53,14 @@ def test_well_formed_tags_equal_strict_seqeval(dialect):
     rng = random.Random(1)
     for _ in range(CASES):
         sizes = [rng.randint(1, 12) for _ in range(rng.randint(1, 3))]
-        gold, guess = ([written(rng, dialect, n) for n in sizes] for _ in range(2))
-        assert ours(gold, guess)==seqeval(gold, guess, scheme=scheme)
+        references, predictions = ([written(rng, dialect, n) for n in sizes] for _ in range(2))
+        assert ours(references, predictions)==seqeval(references, predictions, scheme=scheme)
 
 def test_strict_seqeval_drops_what_ours_reads():
     scheme = pytest.importorskip("seqeval.scheme")
-    gold, guess = [["B-PER", "I-PER"]], [["I-PER", "I-PER"]]
-    assert ours(gold, guess)["f1"]==1
-    assert seqeval(gold, guess, scheme=scheme.IOB2)==dict(precision=0, recall=0, f1=0)
+    references, predictions = [["B-PER", "I-PER"]], [["I-PER", "I-PER"]]
+    assert ours(references, predictions)["f1"]==1
+    assert seqeval(references, predictions, scheme=scheme.IOB2)==dict(precision=0, recall=0, f1=0)
 
 def test_dialects_mean_the_same():
     for seed in range(CASES):
@@ -70,8 +70,8 @@ def test_dialects_mean_the_same():
 
 def test_tags_without_a_mark_are_words():
     "Parts of speech: F1 is the share of the words that are right."
-    gold, guess = [["NOUN", "VERB", "."]], [["NOUN", "NOUN", "."]]
-    assert span_scores(gold, guess)["f1"]==pytest.approx(2/3)
+    references, predictions = [["NOUN", "VERB", "."]], [["NOUN", "NOUN", "."]]
+    assert entity_scores(references, predictions)["f1"]==pytest.approx(2/3)
     assert spans(["B", "I", "O", "S"])==[(0, 2, ""), (3, 4, "")]
 
 @pytest.mark.parametrize("tag", ["P-ER", "b-PER", "-PER", 3, None])
@@ -84,29 +84,29 @@ def squad_text(s):
     kept = "".join(c for c in s.lower() if c not in set(string.punctuation))
     return " ".join(re.sub(r"\b(a|an|the)\b", " ", kept).split())
 
-def squad(answers, guess):
-    answers, b = [a for a in answers if squad_text(a)] or [""], squad_text(guess).split()
+def squad(answers, prediction):
+    answers, b = [a for a in answers if squad_text(a)] or [""], squad_text(prediction).split()
     def f1(a):
         same = sum((Counter(a)&Counter(b)).values())
         if not a or not b: return float(a==b)
         if not same: return 0.
         p, r = same/len(b), same/len(a)
         return 2*p*r/(p+r)
-    return max(float(squad_text(a)==squad_text(guess)) for a in answers), max(f1(squad_text(a).split()) for a in answers)
+    return max(float(squad_text(a)==squad_text(prediction)) for a in answers), max(f1(squad_text(a).split()) for a in answers)
 
 WORDS = ["the", "a", "An", "cat", "Cat.", "sat", "U.S.", "naïve", "état", "x-ray", "'", "—", "12", "1,000", "“so”", "ß", "\xa0", ""]
 
 def said(rng, most=6): return rng.choice([" ", "  ", "\t"]).join(rng.choices(WORDS, k=rng.randint(0, most)))
 
 def test_answers_equal_squad():
-    rng, gold, guess = random.Random(2), [], []
+    rng, references, predictions = random.Random(2), [], []
     for _ in range(CASES):
         answers = [said(rng) for _ in range(rng.randint(0, 3))]
         text = rng.choice([said(rng), *answers])
         assert (exact_match(answers, text), token_f1(answers, text))==pytest.approx(squad(answers, text))
-        gold.append(answers); guess.append(text)
-    mean = np.mean([squad(a, b) for a,b in zip(gold, guess)], axis=0)
-    assert list(answer_scores(gold, guess).values())==pytest.approx(mean.tolist())
+        references.append(answers); predictions.append(text)
+    mean = np.mean([squad(a, b) for a,b in zip(references, predictions)], axis=0)
+    assert list(answer_scores(references, predictions).values())==pytest.approx(mean.tolist())
 
 HAN = "北京大学的猫坐在垫子上ひらカナ"
 
@@ -127,12 +127,12 @@ def test_no_answer():
 
 def corpus(rng, words, glue=" "):
     "Random references, some rows with several, some texts empty; guesses that are near them."
-    references, guess = [], []
+    references, predictions = [], []
     for _ in range(rng.randint(1, 5)):
         refs = [[rng.choice(words) for _ in range(rng.randint(0, 9))] for _ in range(rng.randint(1, 3))]
         near = [w if rng.random()<.8 else rng.choice(words) for w in rng.choice(refs)][:rng.randint(0, 9)]
-        references.append([glue.join(r) for r in refs]); guess.append(glue.join(near))
-    return references, guess
+        references.append([glue.join(r) for r in refs]); predictions.append(glue.join(near))
+    return references, predictions
 
 def columns(references):
     return [[r[i] if i<len(r) else None for r in references] for i in range(max(map(len, references)))]
@@ -144,11 +144,11 @@ def test_equal_to_sacrebleu(words, glue, tokenize):
     import sacrebleu
     rng = random.Random(4)
     for _ in range(CASES):
-        references, guess = corpus(rng, words, glue)
+        references, predictions = corpus(rng, words, glue)
         if not "".join("".join(r) for r in references): continue # no text, no language
-        want = sacrebleu.corpus_bleu(guess, columns(references), tokenize=tokenize).score
-        assert bleu(references, guess)["bleu"]==want
-        assert chrf(references, guess)["chrf"]==sacrebleu.corpus_chrf(guess, columns(references)).score
+        want = sacrebleu.corpus_bleu(predictions, columns(references), tokenize=tokenize).score
+        assert bleu(references, predictions)["bleu"]==want
+        assert chrf(references, predictions)["chrf"]==sacrebleu.corpus_chrf(predictions, columns(references)).score
 
 def test_signatures():
     assert bleu([["a b"]], ["a b"])["signature"].startswith("nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:2.")
@@ -165,10 +165,10 @@ def rouge_score():
 def test_equal_to_rouge_score():
     scorer, rng = rouge_score(), random.Random(5)
     for _ in range(CASES):
-        references, guess = corpus(rng, ENGLISH + ["naïve", "β-VAE", "…", "10k"])
-        found = [scorer.score_multi(r, g) for r,g in zip(references, guess)]
+        references, predictions = corpus(rng, ENGLISH + ["naïve", "β-VAE", "…", "10k"])
+        found = [scorer.score_multi(r, g) for r,g in zip(references, predictions)]
         want = {k: np.mean([f[k].fmeasure for f in found]) for k in ("rouge1", "rouge2", "rougeL")}
-        if re.search("[a-zA-Z0-9]", str(references)): assert rouge(references, guess)==pytest.approx(want)
+        if re.search("[a-zA-Z0-9]", str(references)): assert rouge(references, predictions)==pytest.approx(want)
         else: assert not any(want.values())
 
 def test_chinese_rouge_counts_characters():
@@ -190,7 +190,7 @@ def test_longest_common_subsequence():
     for _ in range(200):
         a, b = (rng.choices("abc", k=rng.randint(0, 7)) for _ in range(2))
         every = ([x for i,x in enumerate(a) if m>>i&1] for m in range(2**len(a)))
-        assert _common(a, b)==max(len(s) for s in every if within(s, b))==_common(b, a)
+        assert _longest_common(a, b)==max(len(s) for s in every if within(s, b))==_longest_common(b, a)
 
 # label sets and numbers against scikit-learn and scipy
 
@@ -198,12 +198,12 @@ def test_labels_equal_sklearn():
     from sklearn import metrics as sk
     rng = np.random.default_rng(8)
     for _ in range(200):
-        gold, guess = (rng.random((rng.integers(1, 9) if i else 6, 4))<.4 for i in (0, 0))
-        sets = [[[str(j) for j in np.flatnonzero(row)] for row in x] for x in (gold, guess)]
-        kept = (gold|guess).any(0) # a label that occurs nowhere has no vote
-        want = {f"{a}_f1": sk.f1_score(gold[:, kept], guess[:, kept], average=a, zero_division=0) if kept.any() else 0
+        references, predictions = (rng.random((rng.integers(1, 9) if i else 6, 4))<.4 for i in (0, 0))
+        sets = [[[str(j) for j in np.flatnonzero(row)] for row in x] for x in (references, predictions)]
+        kept = (references|predictions).any(0) # a label that occurs nowhere has no vote
+        want = {f"{a}_f1": sk.f1_score(references[:, kept], predictions[:, kept], average=a, zero_division=0) if kept.any() else 0
                 for a in ("micro", "macro")}
-        assert label_scores(*sets)==pytest.approx(dict(exact_match=(gold==guess).all(1).mean(), **want))
+        assert label_scores(*sets)==pytest.approx(dict(exact_match=(references==predictions).all(1).mean(), **want))
 
 def test_numbers_equal_scipy():
     from scipy import stats
@@ -215,74 +215,65 @@ def test_numbers_equal_scipy():
         assert number_scores(a, b)==pytest.approx(want)
     assert number_scores([.1]*10, range(10))["pearson"]==0==number_scores([.1]*10, [.3]*10)["spearman"]
 
-# lines, intervals and runs
+# weights and intervals
 
-def task_lines(rng, task, n=40):
+SCORES = [entity_scores, answer_scores, bleu, chrf, rouge, label_scores, number_scores]
+named = dict(ids=lambda score: score.__name__)
+
+def task_rows(rng, score, n=40):
+    "References and predictions that `score` can score, drawn at random."
     def text(): return " ".join(rng.choices(ENGLISH, k=rng.randint(1, 8)))
-    row = dict(label=[text()], prediction=text())
-    draw = {"token-classification": lambda: [drawn(rng, "BI", 9) for _ in range(2)],
-            "multiple-choice": lambda: rng.choices(range(4), k=2), "regression": lambda: [rng.random(), rng.random()],
-            "multi_label_classification": lambda: [rng.sample("abcd", rng.randint(0, 3)) for _ in range(2)]}
-    draw = draw.get(task, lambda: ([text() for _ in range(rng.randint(1, 2))], text()))
-    return [dict(row=i, **dict(zip(("label", "prediction"), draw())), ended=rng.random()<.8) for i in range(n)]
+    def texts(): return [text() for _ in range(rng.randint(1, 2))], text()
+    draw = {entity_scores: lambda: [drawn(rng, "BI", 9) for _ in range(2)],
+            number_scores: lambda: [rng.random(), rng.random()],
+            label_scores: lambda: [rng.sample("abcd", rng.randint(0, 3)) for _ in range(2)]}.get(score, texts)
+    rows = [draw() for _ in range(n)]
+    return [a for a,_ in rows], [b for _,b in rows]
 
-@pytest.mark.parametrize("task", SCORES)
-def test_rows_that_count_twice(task):
-    "Scores of redrawn rows are the scores of the rows written out, whatever adds up within."
+def numbers(scored): return {k: v for k,v in scored.items() if k not in ("signature", "spans")}
+
+@pytest.mark.parametrize("score", SCORES, **named)
+def test_rows_that_count_twice(score):
+    "Scores of weighted rows are the scores of the rows written out, one set of weights at a time or all at once."
     rng = random.Random(10)
-    for seed in range(10):
-        lines = task_lines(rng, task)
-        times = np.random.default_rng(seed).multinomial(len(lines), [1/len(lines)]*len(lines))
-        again = [line for line,k in zip(lines, times) for _ in range(k)]
-        if task=="multi_label_classification": assert _reader(task, lines)(times).keys()==SCORES[task](again).keys()
-        assert _reader(task, lines)(times)==pytest.approx(SCORES[task](again))
+    references, predictions = task_rows(rng, score)
+    weights = np.random.default_rng(0).multinomial(40, [1/40]*40, size=10)
+    at_once = numbers(score(references, predictions, weights=weights))
+    for i,row in enumerate(weights):
+        again = [[x for x,k in zip(xs, row) for _ in range(k)] for xs in (references, predictions)]
+        found = score(references, predictions, weights=row)
+        want = numbers(score(*again))
+        assert numbers(found)==pytest.approx(want)
+        assert {k: v[i] for k,v in at_once.items()}==pytest.approx(want)
+        assert all(type(v) is float for v in want.values())
 
-@pytest.mark.parametrize("task", SCORES)
-def test_interval(task):
+@pytest.mark.parametrize("score", SCORES, **named)
+def test_interval(score):
     "The score lies within its interval, which narrows with more rows; a seed fixes it."
     rng = random.Random(11)
-    few, many = task_lines(rng, task, 40), task_lines(rng, task, 640)
-    ends, narrow = interval(few, task, n=200), interval(many, task, n=200)
-    for name,value in SCORES[task](few).items():
-        if name=="spans": continue
+    few, many = task_rows(rng, score, 40), task_rows(rng, score, 640)
+    def interval(rows, **settings): return bootstrap(lambda w: score(*rows, weights=w), len(rows[0]), n=200, **settings)
+    ends, narrow = interval(few), interval(many)
+    for name,value in numbers(score(*few)).items():
         assert ends[f"{name}_low"]-1e-9 <= value <= ends[f"{name}_high"]+1e-9 or name in ("bleu", "macro_f1")
         wide = ends[f"{name}_high"]-ends[f"{name}_low"]
         assert narrow[f"{name}_high"]-narrow[f"{name}_low"] < .6*wide or not wide or name=="bleu" # which has zeros here
-    assert ends==interval(few, task, n=200)
-    assert interval(many, task, n=200, seed=1)!=narrow
+    assert len(ends)==2*len(numbers(score(*few)))
+    assert ends==interval(few)
+    assert interval(many, seed=1)!=narrow
 
-@pytest.mark.parametrize("task", SCORES)
-def test_runs_are_scored_by_their_task(task, tmp_path):
-    "A run of each task is verified from its lines, and told when its record says more."
-    named = task if "-" in task or "_" not in task and task!="regression" else "text-classification"
-    run = Run.start(tmp_path/"run", "finetune", dict(task=named), seed=0, data={})
-    lines = task_lines(random.Random(12), task)
-    assert run.score("test", lines)==SCORES[task](lines)==summary(json.loads(json.dumps(lines)), named)
-    run.finish()
-    assert verify(run.path)["ok"]
-    key = next(iter(SCORES[task](lines)))
-    run.record["results"]["test"][key] += .01
-    run.finish()
-    found = verify(run.path)
-    assert not found["ok"] and key in found["scores"]["test"]
-    tag = dict(dialogue="text-generation").get(named, named)
-    assert f"\npipeline_tag: {tag}\n" in (run.path/"README.md").read_text()
-
-@pytest.mark.parametrize("odd", [dict(prediction=None), dict(label=None), dict(label=[["x"]])])
-def test_lines_that_cannot_be_scored(odd, tmp_path):
-    "A damaged line is a difference, never a traceback."
-    run = Run.start(tmp_path/"run", "finetune", dict(task="summarization"), seed=0, data={})
-    run.score("test", [dict(label=["a cat"], prediction="a dog")])
-    (run.path/"scores.jsonl").write_text(json.dumps(dict(part="test", label=["a cat"], prediction="a dog", **{})|odd)+"\n")
-    run.finish()
-    assert not verify(run.path)["ok"]
+@pytest.mark.parametrize("score", SCORES, **named)
+def test_weights_that_do_not_fit(score):
+    rows = task_rows(random.Random(12), score)
+    for weights, why in (([1]*39, "must be 40"), ([-1]+[1]*39, "0 or more"), ([0]*40, "all 0")):
+        with pytest.raises(InputError, match=why): score(*rows, weights=weights)
 
 # what is wrong is said
 
-@pytest.mark.parametrize("score", [span_scores, answer_scores, bleu, chrf, rouge, label_scores, number_scores])
-def test_rows_and_guesses(score):
-    row = dict(span_scores=(["O"], ["O"]), label_scores=(["x"], ["x"]), number_scores=(1., 2.)).get(score.__name__, (["x"], "x"))
-    with pytest.raises(InputError, match="2 rows but 1 guesses"): score([row[0]]*2, [row[1]])
+@pytest.mark.parametrize("score", [entity_scores, answer_scores, bleu, chrf, rouge, label_scores, number_scores])
+def test_rows_and_predictions(score):
+    row = dict(entity_scores=(["O"], ["O"]), label_scores=(["x"], ["x"]), number_scores=(1., 2.)).get(score.__name__, (["x"], "x"))
+    with pytest.raises(InputError, match="2 rows but 1 predictions"): score([row[0]]*2, [row[1]])
     with pytest.raises(InputError, match="no rows"): score([], [])
 
 @pytest.mark.parametrize("score", [bleu, chrf, rouge])
@@ -296,8 +287,7 @@ def test_references(score):
     assert full==1 if score is chrf else 0<full<1 # chrF passes over a row whose only reference is empty
 
 def test_other_errors():
-    with pytest.raises(InputError, match="row 1 has 2 tags but 1"): span_scores([["O"], ["O", "O"]], [["O"], ["O"]])
+    with pytest.raises(InputError, match="row 1 has 2 tags but 1"): entity_scores([["O"], ["O", "O"]], [["O"], ["O"]])
     with pytest.raises(InputError, match="row 1: 2.0 and nan"): number_scores([1, 2], [1, float("nan")])
     with pytest.raises(InputError, match="list of texts"): exact_match("Paris", "Paris")
     with pytest.raises(InputError, match="no reference has a word"): rouge([["Привет"]], ["Привет"])
-    with pytest.raises(InputError, match="unknown|no scores"): interval([dict(label=1, prediction=1)], "text-classification")
