@@ -9,7 +9,8 @@ from transformers import (BertConfig, BertForMaskedLM, GPT2Config, GPT2LMHeadMod
 
 import plm_nb.perplexity
 from plm_nb.data import InputError
-from plm_nb.perplexity import bits_per_byte, perplexity, pseudo_nats, pseudo_text_nats, score_text, text_nats, token_nats, windows
+from plm_nb.perplexity import (bits_per_byte, perplexity, pseudo_nats, pseudo_text_nats, score_text, scoring_windows,
+    text_nats, token_nats)
 from plm_nb.recurrent import RecurrentConfig, RecurrentForCausalLM
 from plm_nb.tokenizer import train_tokenizer
 
@@ -46,7 +47,7 @@ def test_every_token_once(n):
     for window in (1, 2, 3, 8, 33, 200):
         for stride in {1, 2, max(1, window//2), window} & set(range(1, window+1)):
             counted = np.zeros(n, int)
-            for start,end,first in windows(n, window, stride):
+            for start,end,first in scoring_windows(n, window, stride):
                 counted[first:end] += 1
                 assert 0<=start<=first<end<=n and end-start==min(n, window)
                 assert first==0 or first-start>=window-stride
@@ -195,7 +196,7 @@ def test_pseudo_likelihood_of_long_texts(tokenizer):
 def test_roberta_reads_two_tokens_less_than_it_embeds(tokenizer):
     torch.manual_seed(0)
     model = RobertaForMaskedLM(RobertaConfig(vocab_size=len(tokenizer), max_position_embeddings=18, pad_token_id=1, **SMALL))
-    assert plm_nb.perplexity._longest(model)==16
+    assert plm_nb.perplexity._longest_input(model.config)==16
     assert pseudo_text_nats(model, tokenizer, TEXTS)[0].isfinite().all()
 
 def test_a_model_without_a_limit_reads_any_window():
