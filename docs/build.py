@@ -1,10 +1,11 @@
 """Build the site: `python docs/build.py` turns `nbs/` into `_site/`, without a network once KaTeX lies in `_build`.
 
-Notebooks -> pages (`pages.py`) -> Sphinx (`conf.py`). A warning, a dead link or anchor, or a formula that does not
-parse ends the build with code 1."""
+Notebooks -> pages (`pages.py`) -> Sphinx (`conf.py`). A warning, a dead link or anchor, a formula that does not parse, or
+a `$` that was not read as a formula's ends the build with code 1."""
 import re, shutil, subprocess, sys, tempfile
 from pathlib import Path
 from sphinxcontrib.katex import katex_version
+from checks import broken_formulas, stray_dollars
 from pages import ROOT, SITE, Site, settings
 from readme import page
 
@@ -52,6 +53,17 @@ def extra(folder, site):
         index.append(f'- [{title}]({SITE}{twin}): {lead}')
     (folder/'llms.txt').write_text('\n\n'.join(index[:3]) + '\n\n' + '\n'.join(index[3:]) + '\n', 'utf-8')
 
+def faults(out):
+    "What the finished pages under `out` show that no page may show, a line each."
+    found = []
+    for path in sorted(out.rglob('*.html')):
+        if '_static' in path.parts: continue
+        name, html = path.relative_to(out), path.read_text('utf-8')
+        if broken_formulas(html): found.append(f'{name}: a formula does not parse')
+        found += [f'{name}: a `$` that is no formula\'s: …{text}…; put a blank line before `$$`, or a backslash before `$`'
+                  for text in stray_dollars(html)]
+    return found
+
 if __name__=='__main__':
     for folder in (OUT, *(BUILD/d for d in ('pages', 'extra', 'doctrees', 'html'))):
         shutil.rmtree(folder, ignore_errors=True)
@@ -66,6 +78,6 @@ if __name__=='__main__':
     shutil.move(BUILD/'html', OUT)
     run('lychee', '--offline', '--include-fragments', '--no-progress', '--root-dir', OUT, '--exclude-path', OUT/'_static',
         OUT)
-    broken = [p.name for p in OUT.rglob('*.html') if re.search('katex-error|#cc0000', p.read_text('utf-8'))]
-    if broken: sys.exit(f"a formula does not parse: {', '.join(broken)}")
+    wrong = faults(OUT)
+    if wrong: sys.exit('\n'.join(wrong))
     print(f'{OUT.relative_to(ROOT)}: {len(site.notebooks)} pages')

@@ -6,14 +6,19 @@ import ast, io, json, re, tokenize
 from configparser import ConfigParser
 from pathlib import Path
 from posixpath import normpath, relpath
+import road
+from road import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 ini = ConfigParser(delimiters=['='])
 ini.read(ROOT/'settings.ini', encoding='utf-8')
 settings = ini['DEFAULT']
 SITE = settings['doc_host'] + settings['doc_baseurl']
 FILES = f"{settings['git_url']}/blob/{settings['branch']}"
 COLAB = f"https://colab.research.google.com/github/{settings['user']}/{settings['repo']}/blob/{settings['branch']}"
+
+# what stands before a name that is another library's, not ours
+THEIRS = re.compile(r"(\bstock|\bplain|\btransformers(['’]s?)?|\b(HF|torch|scikit-learn|library|Hugging Face|accelerate)['’]s"
+                    r"|\b(HF|Hugging Face))(\s+own)?\s+$", re.I)
 
 def slug(title):
     "The anchor of a heading, as nbdev's links expect it."
@@ -75,6 +80,7 @@ def reference(source, module, where):
     "What a reader of the reference wants to know of the names that `source` defines."
     said, parts = comments(source), []
     for name,node in definitions(source):
+        if name not in where: raise SystemExit(f'{name} is not in {module}.py: run nbdev_export')
         link = f"{FILES}/{settings['lib_path']}/{module}.py#L{where[name]}"
         parts.append(f'### `{name}`\n\n<a class="source" href="{link}">source</a>\n\n{ast.get_docstring(node) or ""}')
         for arg,kind,value,meaning in parameters(node, said):
@@ -87,9 +93,7 @@ def reference(source, module, where):
 class Site:
     "All pages, and what they must know of each other."
     def __init__(self, nbs=ROOT/'nbs'):
-        self.nbs = nbs
-        files = [p for p in sorted(nbs.rglob('*.ipynb')) if not any(o[0] in '._' for o in p.relative_to(nbs).parts)]
-        self.notebooks = {p.relative_to(nbs).as_posix(): json.loads(p.read_text('utf-8')) for p in files}
+        self.nbs, self.notebooks = nbs, road.notebooks(nbs)
         self.names = {}                                     # where each public name is introduced
         for file,nb in self.notebooks.items():
             for found,source in (directives(c) for c in nb['cells'] if c['cell_type']=='code'):
@@ -102,8 +106,7 @@ class Site:
 
     def title(self, file):
         "The title of notebook `file`, and the line under it."
-        text = ''.join(next(c['source'] for c in self.notebooks[file]['cells'] if c['cell_type']=='markdown'))
-        return re.match(r'# (.+)', text)[1], re.search(r'^> (.+)', text, flags=re.M)[1]
+        return road.title(self.notebooks[file])
 
     def linked(self, text, file):
         "The markdown `text` of notebook `file`, its links leading to pages and files, its names to their reference."
@@ -117,6 +120,7 @@ class Site:
         def name(m):
             to = self.names.get(m[1])
             known = to and to<=file                         # a room speaks of lower rooms only, as it imports
+            if THEIRS.search(m.string[:m.start()]): return m[0]
             return f'[`{m[1]}`](./{relpath(self.page(to), here)}.ipynb#{slug(m[1])})' if known else m[0]
         parts = re.split(r'(^```.*?^```[ ]*$|^#[^\n]*$|^\$\$.*?\$\$)', text, flags=re.M | re.S)
         for i in range(0, len(parts), 2):
@@ -133,13 +137,11 @@ class Site:
         return f'{head}{{.lead}}\n{lead}\n\n{take}\n\n{self.linked(rest, file)}'
 
     def toctree(self):
-        "The side bar: the road in the order of its numbers, the tutorials, and what else there is."
-        groups = {'The road': [f for f in self.notebooks if f[0].isdigit()],
-                  'Tutorials': [f for f in self.notebooks if f.startswith('tutorials/')]}
-        rest = {*self.notebooks} - {'index.ipynb', *sum(groups.values(), [])}
-        groups['To look up'] = sorted(rest)
-        trees = [f':hidden:\n:caption: {name}\n\n' + '\n'.join(map(self.page, files))
-                 for name,files in groups.items() if files]
+        "The side bar: the road in its parts, the tutorials, and what else there is."
+        trees = []
+        for name,_,files in road.sections(self.notebooks):
+            entries = [f'{road.label(f, self.notebooks[f])} <{self.page(f)}>' for f in files]
+            trees.append(f':hidden:\n:caption: "{name}"\n\n' + '\n'.join(entries))
         return '\n\n'.join(f'```{{toctree}}\n{t}\n```' for t in trees)
 
     def cells(self, file):

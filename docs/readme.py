@@ -1,8 +1,7 @@
-"Write README.md and its pictures from `nbs/index.ipynb`; with `--check`, only say whether they differ (exit 1)."
+"""Bring up to date what follows from `nbs/`: the road in the index, the titles of rooms in the glossary, README.md and its
+pictures; with `--check`, only say what differs (exit 1)."""
 import json, re, sys
-from pathlib import Path
-
-ROOT = Path(__file__).resolve().parents[1]
+from road import ROOT, notebooks, table, titled
 
 def links(text):
     "`text` with its links to notebooks leading to the files in the repository"
@@ -30,19 +29,31 @@ def page(nb, picture=lambda words, svg: f'*{words}*'):
             parts += [f'```python\n{code}\n```' if code else '', *shows]
     return '\n\n'.join(filter(None, parts)) + '\n'
 
-def readme():
-    "The text of each file that is made from the index, by its path"
+def saved(nb): return json.dumps(nb, indent=1, ensure_ascii=False, sort_keys=True) + '\n'
+
+def readme(index):
+    "README.md, and each picture that the notebook `index` shows, by its path"
     files = {}
     def picture(words, svg):
         name = f'docs/index-{len(files)}.svg'
         files[name] = svg
         return f'![{words}]({name})'
-    files['README.md'] = links(page(json.loads((ROOT/'nbs/index.ipynb').read_text(encoding='utf-8')), picture))
+    files['README.md'] = links(page(index, picture))
     return files
 
+def followers():
+    "The text of each file that follows from `nbs/`, by its path"
+    found = notebooks()
+    for c in found['index.ipynb']['cells']:
+        if ''.join(c['source']).startswith('## The road'): c['source'] = table(found).splitlines(keepends=True)
+    for c in found['glossary.ipynb']['cells']:
+        if c['cell_type']=='markdown': c['source'] = titled(''.join(c['source']), found).splitlines(keepends=True)
+    nbs = {f'nbs/{f}': saved(found[f]) for f in ('index.ipynb', 'glossary.ipynb')}
+    return nbs | readme(found['index.ipynb'])
+
 if __name__=='__main__':
-    for name,text in readme().items():
+    for name,text in followers().items():
         file = ROOT/name
         if '--check' not in sys.argv[1:]: file.write_text(text, encoding='utf-8')
         elif not file.exists() or file.read_text(encoding='utf-8')!=text:
-            sys.exit(f'{name} differs from nbs/index.ipynb: run python docs/readme.py')
+            sys.exit(f'{name} does not follow from nbs/: run python docs/readme.py')

@@ -9,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT/'docs'))
+import road
 from pages import Site
 SITE = ROOT/'_site'
 CHROMIUM = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
@@ -81,6 +82,29 @@ def test_page_fits_and_is_whole(visit, path, screen):
     assert not wide, 'these elements stick out to the right: ' + '\n'.join(wide)
     assert page.evaluate('document.documentElement.scrollWidth - document.documentElement.clientWidth')<=0
 
+CODE = """() => {
+    for (const d of document.querySelectorAll('article details')) d.open = true;
+    const code = [...document.querySelectorAll('article div.cell_input pre, article div.highlight pre')];
+    return [...new Set(code)].filter(e => !e.closest('div.cell_output'))
+        .map(e => [Math.max(...e.innerText.split('\\n').map(l => l.length)), e.scrollWidth - e.clientWidth,
+                   getComputedStyle(e).overflowX, e.innerText.slice(0, 60)])
+}"""
+
+@pytest.mark.parametrize('path', ROOMS)
+def test_code_of_100_columns_fits(visit, path):
+    found = visit(path).evaluate(CODE)
+    wide = [text for columns,over,_,text in found if columns<=100 and over>1]
+    assert not wide, 'this code does not fit its column:\n' + '\n---\n'.join(wide)
+    assert not [text for columns,*_,text in found if columns>100], 'code of more than 100 columns'
+
+def test_code_scrolls_within_itself_on_a_phone(visit):
+    wide = [how for columns,over,how,_ in visit('tokenizer.html', 'phone').evaluate(CODE) if over>1]
+    assert wide and {*wide}=={'auto'}
+
+def test_the_side_bar_shows_the_parts(visit):
+    shown = visit('index.html').locator('.bd-sidebar-primary p.caption').all_inner_texts()
+    assert shown==[name for name,*_ in road.sections(NOTEBOOKS)]
+
 @pytest.mark.parametrize('path', ROOMS)
 def test_every_picture_is_there_and_has_words(visit, path):
     page = visit(path)
@@ -94,7 +118,7 @@ def results(page):
     return page.eval_on_selector_all('#search-results li > a', 'es => es.map(e => [e.textContent, e.getAttribute("href")])')
 
 @pytest.mark.parametrize('word, where', [
-    ('perplexity', 'metrics.html'), ('mask_tokens', 'objectives.html#mask-tokens'), ('load_corpus', 'data.html'),
+    ('perplexity', 'perplexity.html'), ('mask_tokens', 'objectives.html#mask-tokens'), ('load_corpus', 'data.html'),
     ('词元', 'glossary.html'), ('交叉验证', 'glossary.html')])
 def test_search_finds(visit, word, where):
     found = results(visit(f'search.html?q={word}'))
@@ -167,7 +191,8 @@ def test_a_source_link_names_a_line_that_defines_it(visit):
     assert 'def mask_tokens(' in (ROOT/'plm_nb'/file).read_text('utf-8').split('\n')[int(line)-1]
 
 @pytest.mark.parametrize('path, screen',
-                         [('index.html', 'desktop'), ('finetune.html', 'phone'), ('metrics.html', 'dark')])
+                         [('index.html', 'desktop'), ('index.html', 'phone'), ('start.html', 'phone'), ('finetuning.html', 'desktop'),
+                          ('metrics.html', 'dark')])
 def test_leave_a_picture(visit, path, screen):
     folder = ROOT/'_build/screenshots'
     folder.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,9 @@ INI.read(ROOT/'settings.ini', encoding='utf-8')
 EXTRAS = {k.removesuffix('_requirements') for k in INI['DEFAULT'] if k.endswith('_requirements')}
 PATHS = re.compile(r'(?<![\w.<:/-])/(home|root|tmp|work|Users|private)\b|\b[A-Z]:\\+Users|ipykernel_\d|<ipython-')
 TIMES = re.compile(r'\b\d\d:\d\d:\d\d\b|\d(it/s|s/it)\b|[█▏▎▍▌▋▊▉]')
+COLUMNS = 100
+WIDE = set() # notebooks with lines that are wider: to be emptied
+NO_SENTENCE = set() # notebooks whose quoted line is no full sentence: to be emptied
 DEVICE = re.compile(r'(cuda|cpu|mps|xpu)(:\d+)?')
 
 class Cell:
@@ -72,6 +75,15 @@ def devices(tree):
         literal = any(isinstance(a, ast.Constant) and DEVICE.fullmatch(str(a.value)) for a in named)
         if name=='cuda' or literal: yield ast.unparse(o)
 
+def wide(cell):
+    "The lines of `cell` that are too wide, but for words of a picture"
+    for line in cell.lines:
+        if len(line)>COLUMNS: yield f'cell {cell.i}: a line of {len(line)} columns: at most {COLUMNS}'
+
+def is_sentence(text):
+    "Does `text` look like a sentence, as far as a machine sees? It states something and has five words or more"
+    return re.fullmatch(r'[^a-z].*[.]', text) is not None and len(text.split())>=5
+
 def layout(stem, room):
     "What is wrong with the cells of a notebook"
     module = next((c.directives['default_exp'] for c in room if 'default_exp' in c.directives), None)
@@ -80,15 +92,18 @@ def layout(stem, room):
     if module:
         if room[0].source.strip()!=f'#| default_exp {module}': yield 'the first cell is not `#| default_exp` alone'
         if not re.fullmatch(rf'\d\d_{module}', stem): yield f'{stem} exports {module}'
-    if not re.match(r'# .+\n\n> .+', title.source): yield f'cell {title.i}: not a title and a quoted line'
+    quoted = re.match(r'# .+\n\n> (.+)', title.source)
+    if not quoted: yield f'cell {title.i}: not a title and a quoted line'
+    elif stem not in NO_SENTENCE and not is_sentence(quoted[1]): yield f'no full sentence: {quoted[1]}'
     for c in code:
         if c.installs: continue
         tree = c.tree
         if 'nbdev' in {m.split('.')[0] for m in modules(tree)}: yield f'cell {c.i}: imports nbdev'
         yield from (f'cell {c.i}: names a device: {d}' for d in devices(tree))
         if 0<len(imports(tree))<len(tree.body): yield f'cell {c.i}: imports and other code in one cell'
-        if c.exported and len(c.lines)>30: yield f'cell {c.i}: {len(c.lines)} exported lines: at most 30'
-        yield from (f'cell {c.i}: a line of {len(l)} characters: at most 120' for l in c.lines if len(l)>120)
+        limit = 40 if any(isinstance(o, ast.ClassDef) for o in tree.body) else 30
+        if c.exported and len(c.lines)>limit: yield f'cell {c.i}: {len(c.lines)} exported lines: at most {limit}'
+        if stem not in WIDE: yield from wide(c)
     exported = sum(len(c.lines) for c in code if c.exported)
     hidden = sum('hide' in c.directives for c in code)
     if exported>350: yield f'{exported} exported lines: at most 350'

@@ -27,6 +27,6 @@ def test_lessons_exist():
     for file,anchor in named: assert anchor in headings(file), f'{file} has no heading #{anchor}'
 
 def test_tests_exist():
-    named = re.findall(r'\[`(test_\w+)`\]\(\.\./(tests/\w+\.py)\)', '\n'.join(PROMISES))
+    named = re.findall(r'\[`(test_\w+)`\]\(\.\./(tests/[\w/]+\.py)\)', '\n'.join(PROMISES))
     assert len(named)>12
     for test,file in named: assert f'def {test}(' in (ROOT/file).read_text('utf-8'), f'{file} has no {test}'
