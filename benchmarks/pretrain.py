@@ -12,7 +12,8 @@ from transformers import BertForMaskedLM, DataCollatorForLanguageModeling, Train
 from plm_nb.data import load_corpus
 from plm_nb.objectives import MaskedLM
 from plm_nb.tokenizer import pack, train_tokenizer
-from plm_nb.training import Trainer, arguments
+from plm_nb.checkpoints import ResumableTrainer
+from plm_nb.training import arguments
 from plm_nb.models import build
 
 ROUNDS, STEPS, SKIP, ROWS = 4, {"recipe": 9, "ours": 18}, 3, 64
@@ -46,7 +47,7 @@ def recipe(lines, tokenizer, folder):
 def ours(blocks, tokenizer, folder):
     collate, clock = Counted(MaskedLM(tokenizer, .15)), Clock()
     args = arguments(folder, steps=STEPS["ours"], per_device_train_batch_size=ROWS)
-    trainer = Trainer(model=build("mini", tokenizer), args=args, train_dataset=blocks, data_collator=collate, callbacks=[clock])
+    trainer = ResumableTrainer(model=build("mini", tokenizer), args=args, train_dataset=blocks, data_collator=collate, callbacks=[clock])
     return rate(trainer, collate, clock)
 
 if __name__=="__main__":

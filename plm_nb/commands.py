@@ -74,6 +74,7 @@ def _trained(corpus, tokenizer, out, objective, order, text, holdout, resume, **
     if order is not None: raise InputError(f"--order {order}: only an n-gram has one; add --arch ngram")
     if all(options[k] is None for k in ("steps", "epochs", "minutes")): options["epochs"] = 1
     finished = resume and (Path(out)/"MANIFEST.json").is_file()
+    if objective=="plm": objective = "permutation" # an alias
     run = pretrain(load_corpus(corpus, text, holdout), tokenizer, out, objective=objective or "mlm", resume=resume,
                    **options)
     if finished: say(f"{out}: the run is finished, nothing to resume")
@@ -84,7 +85,7 @@ def pretrain(*,
     out:str, # New folder of the run
     corpus:str="docs", # `docs`, `docs-all`, a file, a folder, or a hub name
     tokenizer:str, # Folder of a tokenizer, or char
-    objective:str=None, # mlm, mlm+nsp, clm, plm or denoise (mlm, if not given)
+    objective:str=None, # mlm, mlm+nsp, clm, permutation or denoise (mlm, if not given)
     arch:str=None, # bert, gpt2, lstm, t5 …, or ngram; the first that suits the objective, if not given
     size:str="mini", # tiny, mini, small, medium or base; an n-gram has none
     order:int=None, # Of an n-gram (5 if not given)
@@ -276,7 +277,7 @@ def verify(
     run:str, # Folder of a run
 ):
     "Recompute the fingerprints and the scores of a run, and compare."
-    from plm_nb.runs import verify
+    from plm_nb.pipelines import verify
     return verify(run)
 
 # %% ../nbs/81_commands.ipynb #cell-33

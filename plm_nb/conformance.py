@@ -20,7 +20,8 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from .data import InputError
 from .objectives import OBJECTIVES, permutation_mask
-from .training import Trainer, arguments, asks_next
+from .training import arguments, predicts_next
+from .checkpoints import ResumableTrainer
 from .models import layout
 
 # %% ../nbs/72_conformance.ipynb #cell-11
@@ -33,9 +34,9 @@ def kind_of(
     if name.endswith("ForSequenceClassification") and one: return "text-classification"
     if name.endswith("ForTokenClassification"): return "token-classification"
     if name=="BertForPreTraining": return "mlm+nsp"
-    if name=="XLNetLMHeadModel": return "plm"
+    if name=="XLNetLMHeadModel": return "permutation"
     if config.is_encoder_decoder and hasattr(model, "prepare_decoder_input_ids_from_labels"): return "denoise"
-    if asks_next(model): return "clm"
+    if predicts_next(model): return "clm"
     if name.endswith("ForMaskedLM"): return "mlm"
     raise InputError(f"{name}: no head that can be checked; give one for masked, causal or permuted text, "
                      "an encoder-decoder, or a classifier that chooses one class of several")
@@ -77,7 +78,7 @@ class Subject:
     def __init__(self,
         model:PreTrainedModel, # Any with a head; stays as it is
         tokenizer:PreTrainedTokenizerBase, # The one it came with; stays as it is
-        engine:str="plm", # `plm`: this project's `Trainer` and collators; `stock`: those of transformers
+        engine:str="plm", # `plm`: this project's `ResumableTrainer` and collators; `stock`: those of transformers
     ):
         if engine not in ("plm", "stock"): raise InputError(f"engine {engine!r}: unknown; choose plm or stock")
         self.given, self.engine, self.kind = (model, tokenizer), engine, kind_of(model)
@@ -103,7 +104,7 @@ def asked(self:Subject) -> dict: # Eight rows as one batch
     if self.kind=="text-classification": return dict(batch, labels=every%k)
     labels = ids%k if self.kind=="token-classification" else ids[:, 1:12] if self.kind=="denoise" else ids
     if self.kind=="mlm+nsp": batch |= dict(token_type_ids=0*ids, next_sentence_label=every%2)
-    if self.kind=="plm": # the last nine tokens, in the order in which they stand
+    if self.kind=="permutation": # the last nine tokens, in the order in which they stand
         rank, labels = (torch.arange(t)-t+10).clamp(min=0).expand_as(ids), ids[:, -9:]
         batch |= dict(perm_mask=permutation_mask(rank, 0*ids), target_mapping=torch.eye(t)[-9:].expand(8, -1, -1))
     return dict(batch, labels=labels.masked_fill(torch.arange(labels.shape[1])>=2+every[:, None], -100))
@@ -131,9 +132,9 @@ def collator(self:Subject, p:float=.3, seed:int=None) -> Callable: # From rows t
         if stock: return transformers.DataCollatorWithPadding(tok)
         return lambda rows: tok.pad(rows, padding_side="right", return_tensors="pt")
     if stock and kind=="denoise": return transformers.DataCollatorForSeq2Seq(tok, self.model)
-    if stock and kind=="plm": return transformers.DataCollatorForPermutationLanguageModeling(tok)
+    if stock and kind=="permutation": return transformers.DataCollatorForPermutationLanguageModeling(tok)
     if stock: return transformers.DataCollatorForLanguageModeling(tok, kind!="clm", mlm_probability=p)
-    own = {} if kind=="clm" else dict(p=p)
+    own = {} if kind=="clm" else dict(mlm_probability=p)
     if kind=="mlm": own |= layout(self.model.config)
     if kind=="denoise": own |= dict(infill="<extra_id_0>" not in tok.get_vocab())
     return OBJECTIVES[kind].collator(tok, seed=seed, **own)
@@ -154,7 +155,7 @@ def trainer(self:Subject,
     out, steps, settings = str(out or self.scratch.name), None if epochs else 1, dict(seed=0, logging_steps=1,
         hub_token=_TOKEN, report_to=[], use_cpu=not torch.accelerator.is_available(), disable_tqdm=True,
         remove_unused_columns=False, bf16=False, weight_decay=0.) | settings
-    if self.engine=="plm": Kind, args = Trainer, arguments(out, steps, epochs, save_steps=save_steps, **settings)
+    if self.engine=="plm": Kind, args = ResumableTrainer, arguments(out, steps, epochs, save_steps=save_steps, **settings)
     else: Kind, args = transformers.Trainer, transformers.TrainingArguments(out, max_steps=steps or -1, **settings,
         num_train_epochs=epochs or 1, save_steps=save_steps or 1, save_strategy="steps" if save_steps else "no")
     trainer = Kind(model=_copy(self.model, dropout), args=args, train_dataset=rows, eval_dataset=rows,
@@ -259,15 +260,15 @@ def _padding_side(s):
 @_promise(1e-4)
 def _packing(s):
     "Largest change of a document's logits if its neighbor changes or goes, relative to the largest."
-    if s.kind not in ("mlm", "clm", "plm"): raise InputError("a row holds one document, or one pair")
+    if s.kind not in ("mlm", "clm", "permutation"): raise InputError("a row holds one document, or one pair")
     first, second = s.document(8), s.document(14-(s.opens is None), 1)
     batch, start = dict(s.collator(.5, seed=0)([dict(input_ids=first+second)])), len(first)
     ids, _ = batch["input_ids"], batch.pop("labels")
     other, alone = ids.clone(), dict(input_ids=ids[:, start:])
     other[0, 1:start-1] = s.ids(start-2, 2)
-    where = batch["target_mapping"][0] if s.kind=="plm" else torch.eye(len(ids[0]))
+    where = batch["target_mapping"][0] if s.kind=="permutation" else torch.eye(len(ids[0]))
     own, mask = (where.argmax(1)>=start) & where.any(1), batch.get("perm_mask")
-    if s.kind=="plm": alone |= dict(perm_mask=mask[:, start:, start:], target_mapping=where[None, own, start:])
+    if s.kind=="permutation": alone |= dict(perm_mask=mask[:, start:, start:], target_mapping=where[None, own, start:])
     with torch.no_grad(): a, b, c = (s.model(**x).logits[0] for x in (batch, {**batch, "input_ids": other}, alone))
     other, none = _apart(a[own], b[own]), _apart(a[own], c)
     return _most([other, none]), (f"logits of a document change by {other:.1%} of the largest with another neighbor, "
@@ -407,7 +408,7 @@ class Findings(list):
 def check(
     model:PreTrainedModel, # Any with a head; stays as it is
     tokenizer:PreTrainedTokenizerBase, # The one it came with; stays as it is
-    engine:str="plm", # `plm`: this project's `Trainer` and collators; `stock`: those of transformers
+    engine:str="plm", # `plm`: this project's `ResumableTrainer` and collators; `stock`: those of transformers
 ) -> Findings: # Of each promise `name`, `passed` (None: not applicable), `difference`, `tolerance`, `detail`
     "Which promises does `engine` keep with `model` and `tokenizer`?"
     subject = Subject(model, tokenizer, engine)

@@ -21,9 +21,10 @@ from .data import InputError, load_corpus, sha256
 from .perplexity import text_nats, text_rows
 from .ngram import NGram, NGramForCausalLM
 from .objectives import OBJECTIVES, MaskedLM, add_sentinels, check_objective
-from .runs import Run, check_free, fingerprint, finished
+from .runs import Run, check_free, fingerprint, finished, text_figures
 from .tokenizer import encode, load_tokenizer, pack, tokenizer_hash, train_tokenizer
-from .training import Log, Trainer, answers, arguments, has_bf16
+from .training import Log, Trainer, arguments, has_bf16, logits_at_labels
+from .checkpoints import ResumableTrainer
 from .models import build, fast_attention, layout, load
 
 # %% ../nbs/34_pretraining.ipynb #cell-8
@@ -105,7 +106,7 @@ COUNTED = "bert", "xlnet" # have a head with a bias, and nothing that mixes befo
 
 RATES = dict(rnn=2e-3, gru=5e-3, lstm=5e-3) # at the plateau, by architecture, where nothing is said
 
-SHARES = {"mlm": .3, "mlm+nsp": .3, "plm": 1/6, "denoise": .15} # of the tokens that are asked, where nothing is said
+SHARES = {"mlm": .3, "mlm+nsp": .3, "permutation": 1/6, "denoise": .15} # of the tokens that are asked, where nothing is said
 
 def _settled(objective, arch, start, p, rate):
     "What was asked for, and what was left open."
@@ -142,7 +143,7 @@ def _questions(objective, arch, tokenizer, config, p):
     if objective=="mlm": own = layout(config)
     if arch=="bart": own = dict(infill=True)
     if objective=="clm": return collator(tokenizer), collator(tokenizer)
-    return collator(tokenizer, p=p, **own), collator(tokenizer, p=np.ravel(p)[-1].item(), seed=0, **own)
+    return collator(tokenizer, mlm_probability=p, **own), collator(tokenizer, mlm_probability=np.ravel(p)[-1].item(), seed=0, **own)
 
 # %% ../nbs/34_pretraining.ipynb #cell-23
 def pretrain(
@@ -181,8 +182,10 @@ def _train(out, asked, questions, model, corpus, rows, save_steps, resume, bf16,
     args = arguments(f"{out}/checkpoints", *budget, save_steps, seed=seed, learning_rate=asked["learning_rate"],
                      bf16=has_bf16() if bf16 is None else bf16, per_device_train_batch_size=asked["batch_size"])
     tokenizer = questions[0].tokenizer
-    run = Run.start(out, "pretrain", asked, resume, seed=args.seed, bf16=args.bf16, **_facts(corpus, tokenizer, *rows))
-    trainer = Trainer(model=model, args=args, minutes=asked["minutes"], train_dataset=rows[0],
+    tag = _TAGS.get(asked["objective"])
+    run = Run.start(out, "pretrain", asked, resume, seed=args.seed, bf16=args.bf16, pipeline_tag=tag,
+                    **_facts(corpus, tokenizer, *rows))
+    trainer = ResumableTrainer(model=model, args=args, minutes=asked["minutes"], train_dataset=rows[0],
                       data_collator=questions[0], processing_class=tokenizer, callbacks=[Log(run.log, run.rewind)])
     trainer.train(resume_from_checkpoint=resume)
     seconds, steps = trainer.seconds, trainer.state.global_step
@@ -191,12 +194,14 @@ def _train(out, asked, questions, model, corpus, rows, save_steps, resume, bf16,
     run.record["training"] = dict(steps=steps, tokens=round(seen*_mean_length(rows[0])), seconds=round(seconds, 1),
                                   loss_first=losses[0], loss_last=losses[-1], parameters=model.num_parameters())
     trainer.data_collator = questions[1]
-    run.log(step=steps, heldout=_score_held(run, trainer, corpus, rows[1])["loss"])
+    run.log(step=steps, validation=_score_held(run, trainer, corpus, rows[1])["loss"])
     trainer.save_model(str(run.path))
     run.finish(levels(rows[0], tokenizer))
     return run
 
 # %% ../nbs/34_pretraining.ipynb #cell-25
+_TAGS = {"mlm": "fill-mask", "mlm+nsp": "fill-mask", "clm": "text-generation", "plm": "text-generation"} # of the hub
+
 def _stream(texts): return texts[0] if len(texts)==1 else texts # what is cut from one text has no end to guess
 
 def _mean_length(rows): return np.mean([len(r) for r in rows["input_ids"]])
@@ -209,7 +214,8 @@ def _score_held(run, trainer, corpus, rows):
         nats = text_nats(trainer.model, tokenizer, _stream(texts), window)
         scored = text_rows(nats, tokenizer, texts)
     else: scored = [dict(nats=x, tokens=n) for x,n in zip(*(v.tolist() for v in trainer.score(rows)))]
-    return run.score("validation", [dict(row=i, **r) for i,r in enumerate(scored)])
+    lines = [dict(row=i, **r) for i,r in enumerate(scored)]
+    return run.score("validation", lines, text_figures(lines))
 
 # %% ../nbs/34_pretraining.ipynb #cell-39
 def count_ngrams(
@@ -228,14 +234,16 @@ def count_ngrams(
     start, heldout, texts = time.monotonic(), parts["validation"], corpus["validation"]["text"][:]
     model = NGram.fit(parts["train"], len(tokenizer), order, bos=opens)
     run = Run.start(out, "pretrain", dict(objective="clm", arch="ngram", order=order), seed=seed,
+                    pipeline_tag=_TAGS["clm"],
                     **_facts(corpus, tokenizer, *rows))
     seconds, end = time.monotonic()-start, -1 if len(texts)==1 else None # one text is a stream, without an end
     nats = [n[1:end] for n in np.split(model.nats(heldout), np.cumsum([len(d) for d in heldout])[:-1])]
-    found = run.score("validation", [dict(row=i, **r) for i,r in enumerate(text_rows(nats, tokenizer, texts))])
+    lines = [dict(row=i, **r) for i,r in enumerate(text_rows(nats, tokenizer, texts))]
+    found = run.score("validation", lines, text_figures(lines))
     saved = NGramForCausalLM.from_ngram(model, tokenizer)
     run.record["training"] = dict(steps=0, tokens=sum(map(len, parts["train"])), seconds=round(seconds, 1),
                                   loss_first=None, loss_last=None, parameters=saved.num_parameters())
-    run.log(step=0, heldout=found["loss"])
+    run.log(step=0, validation=found["loss"])
     saved.save_pretrained(run.path); tokenizer.save_pretrained(run.path)
     run.finish(levels(rows[0], tokenizer))
     return run
@@ -271,6 +279,6 @@ def blanks_right(
     ask, right = MaskedLM(tokenizer, seed=0, **layout(model.config)), []
     for i in range(0, len(blocks), batch_size):
         rows = [blocks[j] for j in range(i, min(i+batch_size, len(blocks)))]
-        logits, labels, *_ = answers(model.eval(), send_to_device(ask(rows), model.device))
+        logits, labels, *_ = logits_at_labels(model.eval(), send_to_device(ask(rows), model.device))
         right.append(logits.argmax(-1)==labels)
     return torch.cat(right).float().mean().item()

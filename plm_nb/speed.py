@@ -25,7 +25,8 @@ from .ngram import NGram
 from .objectives import CausalLM, MaskedLM
 from .finetuning import padded
 from .tokenizer import encode, pack
-from .training import Trainer, answers, arguments, has_bf16
+from .training import arguments, has_bf16, logits_at_labels
+from .checkpoints import ResumableTrainer
 from .models import build, config, fast_attention
 
 # %% ../nbs/71_speed.ipynb #cell-8
@@ -45,12 +46,12 @@ def limit(
 
 # %% ../nbs/71_speed.ipynb #cell-11
 def operations(
-    model, # Any that `answers` takes
+    model, # Any that `logits_at_labels` takes
     inputs:dict, # A batch with `labels`
 ) -> int: # Floating-point operations, products of matrices only
     "What a step of training on `inputs` costs at least."
     with FlopCounterMode(display=False) as counted:
-        logits, labels, *_ = answers(model, inputs)
+        logits, labels, *_ = logits_at_labels(model, inputs)
         F.cross_entropy(logits, labels).backward()
     return counted.get_total_flops()
 
@@ -126,7 +127,8 @@ def model(self:OnBlocks):
 @patch
 def trainer(self:OnBlocks):
     args = arguments(self.folder.name, steps=self.steps, per_device_train_batch_size=self.rows)
-    return Trainer(model=self.model(), args=args, train_dataset=self.blocks, data_collator=self.collator)
+    return ResumableTrainer(model=self.model(), args=args, train_dataset=self.blocks,
+                            data_collator=self.collator)
 
 # %% ../nbs/71_speed.ipynb #cell-19
 class Pretraining(OnBlocks):
@@ -198,7 +200,9 @@ def ours(self:Finetuning):
     model = build(self.size, self.tokenizer, "text-classification", labels=self.labels, max_positions=self.max_length)
     args = arguments(self.folder.name, steps=self.steps, per_device_train_batch_size=self.rows,
                      train_sampling_strategy="group_by_length")
-    return _rate(Trainer(model=model, args=args, train_dataset=self.data, data_collator=padded(self.tokenizer)), _one)
+    trainer = ResumableTrainer(model=model, args=args, train_dataset=self.data,
+                               data_collator=padded(self.tokenizer))
+    return _rate(trainer, _one)
 
 # %% ../nbs/71_speed.ipynb #cell-26
 class Tokenizing:

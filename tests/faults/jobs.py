@@ -16,7 +16,8 @@ from plm_nb.text_classification import encode_rows
 from plm_nb.finetuning import padded
 from plm_nb.objectives import CausalLM, MaskedLM
 from plm_nb.tokenizer import pack, train_tokenizer
-from plm_nb.training import Trainer, arguments
+from plm_nb.checkpoints import ResumableTrainer
+from plm_nb.training import arguments
 from plm_nb.models import build
 
 TEXTS = [" ".join(f"word{(i*j)%31}" for j in range(1, 4+i%11)) for i in range(60)]
@@ -31,7 +32,7 @@ def blocks(tok): return pack(TEXTS, tok, 16).select(range(20))
 def sorted_texts(tok): return encode_rows(Dataset.from_dict(dict(text=TEXTS[:20], label=[0, 1, 2, 1]*5)), tok)[0]
 
 TASKS = dict( # rows, collator, what `build` takes, settings: two or three epochs, checkpoints in the middle of them
-    mlm=(blocks, lambda tok: MaskedLM(tok, p=(.3, .15)), dict(task="fill-mask", arch="bert"),
+    mlm=(blocks, lambda tok: MaskedLM(tok, mlm_probability=(.3, .15)), dict(task="fill-mask", arch="bert"),
          dict(steps=14, save_steps=3, per_device_train_batch_size=4)),
     clm=(blocks, CausalLM, dict(task="text-generation", arch="gpt2"),
          dict(steps=13, save_steps=2, per_device_train_batch_size=2, gradient_accumulation_steps=2)),
@@ -44,7 +45,7 @@ def trainer(task, out, rows=None, collator=None, size="tiny", callbacks=(), metr
     tok = tokenizer()
     own, collate, kind, usual = TASKS[task]
     own, settings = own(tok), {**dict(seed=3, learning_rate=1e-3, logging_steps=1), **usual, **changes}
-    return Trainer(model=build(size, tok, dropout=.1, **kind), args=arguments(str(out), **settings),
+    return ResumableTrainer(model=build(size, tok, dropout=.1, **kind), args=arguments(str(out), **settings),
                    train_dataset=own if rows is None else rows, data_collator=collator or collate(tok),
                    eval_dataset=own.select(range(6)) if "eval_strategy" in settings else None,
                    processing_class=tok, callbacks=list(callbacks), compute_metrics=metrics)

@@ -3,7 +3,7 @@ import os, random, shutil
 import pytest
 from jobs import ends, trainer
 from plm_nb.data import InputError
-from plm_nb.runs import faults
+from plm_nb.runs import problems
 
 def flip(path, at=None, mask=255):
     "Change the byte at `at`, counted as a share of the file."
@@ -36,9 +36,9 @@ def files(checkpoint): return sorted(p.relative_to(checkpoint).as_posix() for p 
 def test_what_a_checkpoint_holds(killed):
     "Else a file is saved that nobody vouches for, or one that is a pickle of settings."
     there = files(killed[0]/"checkpoint-9")
-    assert faults(killed[0]/"checkpoint-9")=={}
+    assert problems(killed[0]/"checkpoint-9")=={}
     assert {"MANIFEST.json", "model.safetensors", "config.json", "tokenizer.json", "optimizer.pt", "scheduler.pt",
-            "trainer_state.json", "facts.json"}<=set(there)
+            "trainer_state.json", "provenance.json"}<=set(there)
     assert not {"training_args.bin", "rng_state.pth"} & set(there)
 
 def test_everything_is_on_the_disk(tmp_path, monkeypatch):
@@ -62,23 +62,23 @@ def test_every_file(killed, tmp_path, damage):
         where = [dict(at=a, mask=1<<rng.randrange(8)) for a in (0, .999999, *(rng.random() for _ in range(20)))]
         for spot in where if damage=="flipped" else [{}]:
             hurt(copy/name, **spot)
-            found = faults(copy)
+            found = problems(copy)
             said = found=={name: word}
             if name=="MANIFEST.json": said = bool(found) and (damage=="flipped" or set(found)=={name}) # names may turn
             assert said, f"{name} {damage} {spot}: {found}"
             (copy/name).write_bytes(data)
-    assert faults(copy)=={}
+    assert problems(copy)=={}
 
 def test_added_and_unsealed(killed, tmp_path):
     "Else a file from elsewhere becomes part of a checkpoint, or an empty folder passes for one."
     copy = shutil.copytree(killed[0]/"checkpoint-9", tmp_path/"copy")
     (copy/"pytorch_model.bin").write_bytes(b"from elsewhere")
-    assert faults(copy)=={"pytorch_model.bin": "added"}
+    assert problems(copy)=={"pytorch_model.bin": "added"}
     (tmp_path/"empty").mkdir()
-    assert faults(tmp_path/"empty")=={"MANIFEST.json": "missing"}
+    assert problems(tmp_path/"empty")=={"MANIFEST.json": "missing"}
 
 CASES = [("model.safetensors", "flipped"), ("optimizer.pt", "flipped"), ("optimizer.pt", "removed"),
-         ("scheduler.pt", "cut"), ("trainer_state.json", "emptied"), ("facts.json", "removed"),
+         ("scheduler.pt", "cut"), ("trainer_state.json", "emptied"), ("provenance.json", "removed"),
          ("MANIFEST.json", "removed"), ("MANIFEST.json", "cut")]
 
 def resumed(jobs, run, whole):

@@ -8,9 +8,9 @@ from transformers import TrainerCallback
 from jobs import TASKS, blocks, ends, tokenizer, trainer
 from plm_nb.data import InputError, sha256
 from plm_nb.objectives import MaskedLM
-from plm_nb.runs import faults
+from plm_nb.runs import problems
 
-def checkpoints(out): return {int(p.name.split("-")[1]) for p in out.glob("checkpoint-*") if not faults(p)}
+def checkpoints(out): return {int(p.name.split("-")[1]) for p in out.glob("checkpoint-*") if not problems(p)}
 
 def resumed(task, out, **changes):
     "What the run in `out` comes to when it goes on."
@@ -169,7 +169,7 @@ OTHER = {"per_device_train_batch_size 4, not 2": dict(per_device_train_batch_siz
          "learning_rate 0.001, not 0.002": dict(learning_rate=2e-3), "max_steps 14, not 20": dict(steps=20),
          "hidden_size 128, not 256": dict(size="mini"),
          "rows 20, not 19": dict(rows=lambda rows: rows.select(range(19))), "data": dict(rows=lambda rows: rows.map(reworded)),
-         r"collator.*0\.3.*, not .*0\.5": dict(collator=lambda tok: MaskedLM(tok, p=.5))}
+         r"collator.*0\.3.*, not .*0\.5": dict(collator=lambda tok: MaskedLM(tok, mlm_probability=.5))}
 
 @pytest.mark.parametrize("difference", OTHER)
 def test_other_settings(begun, tmp_path, difference):

@@ -177,22 +177,22 @@ def test_a_table_is_escaped():
     found = Findings([dict(name="eos", passed=False, difference=None, tolerance=.1, detail="<b>a|b\nc")])
     assert found._repr_markdown_().splitlines()[-1]=="| eos | **broken** |  | 0.1 | &lt;b&gt;a\\|b c |"
 
-class Twice(room.Trainer):
+class Twice(room.ResumableTrainer):
     "Ours with a loss that depends on the parts."
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         return 2*super().compute_loss(model, inputs, return_outputs, None)
 
-class Shuffled(room.Trainer):
+class Shuffled(room.ResumableTrainer):
     "Ours with the stock order of evaluation."
     _get_eval_sampler = transformers.Trainer._get_eval_sampler
 
-class Careless(room.Trainer):
+class Careless(room.ResumableTrainer):
     "Ours with the stock way of saving."
     _save = transformers.Trainer._save
 
 @pytest.mark.parametrize("name, Broken", [("accumulation", Twice), ("prediction_order", Shuffled), ("reload", Careless)])
 def test_a_broken_engine_of_ours_is_found(tok, monkeypatch, name, Broken):
-    monkeypatch.setattr(room, "Trainer", Broken)
+    monkeypatch.setattr(room, "ResumableTrainer", Broken)
     assert ask(name, Subject(new("bert", tok), tok, "plm"))["passed"] is False
 
 def test_documents_that_are_not_apart_are_found(tok, monkeypatch):

@@ -2,8 +2,11 @@
 import json, shutil
 import pytest
 from plm_nb.data import InputError
-from plm_nb.runs import Run, check_free, fingerprint, summary, verify
+from plm_nb.runs import Run, check_free, fingerprint, text_figures, verify
 
+def accuracy(lines): return dict(accuracy=sum(l["label"]==l["prediction"] for l in lines)/len(lines))
+
+SCORE = dict(nats=text_figures, names=accuracy)
 ROWS = dict(nats=[dict(row=i, nats=1.5*i, tokens=i+1) for i in range(5)],
             names=[dict(row=i, label="ab"[i%2], prediction="ab"[i%3==0], probability=.5) for i in range(9)])
 
@@ -12,7 +15,8 @@ def finished(folder, kind="names"):
     asked, data = dict(epochs=1, data="/a/place/rows.csv"), dict(rows=9, sha256=fingerprint(ROWS[kind]))
     run = Run.start(folder, "finetune", asked, seed=3, data=data)
     for step in (1, 2): run.log(step=step, loss=1/step)
-    run.score("validation", ROWS[kind]); run.score("test", ROWS[kind][:3])
+    for split,lines in dict(validation=ROWS[kind], test=ROWS[kind][:3]).items():
+        run.score(split, lines, SCORE[kind](lines))
     (folder/"model.safetensors").write_bytes(bytes(range(256)))
     (folder/"checkpoints").mkdir(); (folder/"checkpoints/state").write_text("not vouched for")
     run.finish()
@@ -81,31 +85,42 @@ def test_a_damaged_manifest(run, tmp_path, text):
     try: assert not verify(tmp_path/"copy")["ok"]
     except InputError as e: assert "MANIFEST.json" in str(e)
 
-@pytest.mark.parametrize("kind", ROWS)
-def test_scores_are_computed_again(tmp_path, kind):
-    "A score that the rows do not give is told, even where all fingerprints were made to agree."
+@pytest.mark.parametrize("kind, score", [("nats", None), ("names", accuracy)])
+def test_figures_are_computed_again(tmp_path, kind, score):
+    "A figure that the lines do not give is told, even where all fingerprints were made to agree."
     folder = finished(tmp_path/"run", kind)
-    assert verify(folder)["ok"]
+    assert verify(folder, score)["ok"]
     run = Run(folder)
-    key = "loss" if kind=="nats" else "f1"
+    key = "loss" if kind=="nats" else "accuracy"
     run.record["results"]["test"][key] += 1e-6
     run.finish()
-    found = verify(folder)
+    found = verify(folder, score)
     assert not found["ok"] and set(found["files"].values())=={"ok"}
     assert found["scores"]["validation"]=="ok" and key in found["scores"]["test"]
 
-def test_a_part_without_rows(tmp_path):
-    "Scores whose rows were taken out of `scores.jsonl` are told, even where the fingerprints agree."
+@pytest.mark.parametrize("gone", [[0], [9, 10, 11]])
+@pytest.mark.parametrize("score", [None, accuracy])
+def test_lines_that_were_taken_out(tmp_path, gone, score):
+    "A line, or all lines of a split, that are gone from `scores.jsonl` are told, even where the fingerprints agree."
     folder = finished(tmp_path/"run")
-    lines = [l for l in (folder/"scores.jsonl").read_text().splitlines() if json.loads(l)["part"]!="test"]
-    (folder/"scores.jsonl").write_text("\n".join(lines)+"\n")
+    lines = (folder/"scores.jsonl").read_text().splitlines()
+    (folder/"scores.jsonl").write_text("".join(l+"\n" for i,l in enumerate(lines) if i not in gone))
     Run(folder).finish()
-    assert not verify(folder)["ok"]
+    found = verify(folder, score)
+    assert not found["ok"] and "the record says" in found["scores"]["validation" if gone==[0] else "test"]
 
-def test_summary():
-    "A mean over tokens, not over rows; classes are counted by name."
-    assert summary(ROWS["nats"])==dict(loss=1.0, tokens=15)
-    assert summary([dict(label="x", prediction="x"), dict(label="y", prediction="x")])["accuracy"]==.5
+@pytest.mark.parametrize("odd", ['{"split": "test"}', '{"split": "test", "label": []}', "3", "{"])
+def test_lines_that_cannot_be_scored(tmp_path, odd):
+    "A damaged line is a difference, never a traceback."
+    folder = finished(tmp_path/"run")
+    lines = (folder/"scores.jsonl").read_text().splitlines()
+    (folder/"scores.jsonl").write_text("".join(l+"\n" for l in [*lines[:-1], odd]))
+    Run(folder).finish()
+    assert not verify(folder, accuracy)["ok"]
+
+def test_text_figures():
+    "A mean over tokens, not over rows; in every unit where the lines tell their lengths."
+    assert text_figures(ROWS["nats"])==dict(loss=1.0, tokens=15)
 
 def test_fingerprint():
     "Order, keys and values count; the order of keys does not."

@@ -9,7 +9,7 @@ from plm_nb.text_classification import encode_rows
 from plm_nb.finetuning import padded
 from plm_nb.objectives import OBJECTIVES, MaskedLM, add_sentinels
 from plm_nb.tokenizer import pack, train_tokenizer
-from plm_nb.training import Trainer, answers, arguments, trapezoid
+from plm_nb.training import Trainer, arguments, logits_at_labels, warmup_stable_decay
 from plm_nb.models import build, config, layout
 
 TEXTS = [" ".join(f"word{(i*j)%31}" for j in range(1, 4+i%11)) for i in range(48)]
@@ -151,16 +151,17 @@ def test_only_asked_logits_are_computed(tok):
     model, rows = build("tiny", tok), pack(TEXTS, tok, 16)
     batch = MaskedLM(tok, seed=0)([rows[i] for i in range(8)])
     with torch.no_grad():
-        logits, labels, row, _ = answers(model, batch)
+        logits, labels, row, _ = logits_at_labels(model, batch)
         all_ = model(**{k: v for k,v in batch.items() if k!="labels"}).logits
     asked = batch["labels"]!=-100
     assert (logits-all_[asked]).abs().max()<1e-5 and torch.equal(labels, batch["labels"][asked])
     assert torch.equal(row, asked.nonzero()[:, 0]) and not model.cls._forward_pre_hooks
 
 @pytest.mark.parametrize("decay", [.1, .5, .9])
-def test_trapezoid(decay):
-    "Between 0 and 1, first up, then level, then down to zero."
-    shape = [trapezoid(i/1000, decay=decay) for i in range(1001)]
+def test_warmup_stable_decay(decay):
+    "Between 0 and 1, first up, then level, then down to zero, in straight lines."
+    shape = [warmup_stable_decay(i/1000, decay=decay) for i in range(1001)]
+    assert shape==pytest.approx([max(0, min(1, i/100, (1-i/1000)/decay)) for i in range(1001)], abs=1e-9)
     top = shape.index(max(shape))
     assert shape[0]==shape[-1]==0 and .5<=max(shape)<=1
     assert shape[:top+1]==sorted(shape[:top+1]) and shape[top:]==sorted(shape[top:], reverse=True)
@@ -174,9 +175,20 @@ def test_wrong_budget(tmp_path, budget):
     with pytest.raises(InputError, match="budget"): arguments(str(tmp_path), **budget)
 
 def test_nothing_is_written_without_checkpoints(tok, tasks, tmp_path):
-    "Training leaves no file unless `save_steps` asks for it, and then no pickle of the arguments."
+    "Training leaves no file unless `save_steps` asks for it."
     trainer(tok, "fill-mask", tmp_path, data=tasks["fill-mask"]).train()
     assert not list(tmp_path.iterdir())
-    trainer(tok, "fill-mask", tmp_path, data=tasks["fill-mask"], save_steps=1).train()
-    names = {p.name for p in (tmp_path/"out").rglob("*") if p.is_file()}
-    assert "model.safetensors" in names and "training_args.bin" not in names
+
+def test_a_budget_in_minutes(tok, tasks, tmp_path):
+    "It ends where it says, with a rate of nothing, and the collator was told how much was spent."
+    rows, stack = tasks["fill-mask"]
+    class Told:
+        spent = []
+        def __call__(self, batch): return stack(batch)
+        def spend(self, share): self.spent.append(share)
+    t = trainer(tok, "fill-mask", tmp_path, data=(rows, Told()), steps=None, minutes=.02)
+    t.minutes = .02
+    t.train()
+    told = t.data_collator.spent
+    assert t.state.global_step>1 and t.lr_scheduler.get_last_lr()[0]<1e-5
+    assert told[0]<.5 and told[-1]==1 and told==sorted(told)
