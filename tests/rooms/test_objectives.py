@@ -6,11 +6,11 @@ from transformers import (BartConfig, BartForConditionalGeneration, BertConfig, 
                           LlamaForCausalLM, ModernBertConfig, ModernBertForMaskedLM, RobertaConfig, RobertaForMaskedLM,
                           T5Config, T5ForConditionalGeneration, XLNetConfig, XLNetLMHeadModel)
 from plm_nb.data import InputError
-from plm_nb.objectives import (OBJECTIVES, CausalLM, MaskedLM, PermutationLM, SentencePairs, SpanDenoising,
-                               add_sentinels, check_objective, chunks, cut_words, draw_spans, isolate, mask_tokens,
-                               permutation_mask, segments, sentence_pairs, sentences, spelling, word_numbers)
-from plm_nb.tokenizer import KINDS, pack, train_tokenizer
 from plm_nb.models import build
+from plm_nb.objectives import (OBJECTIVES, CausalLM, MaskedLM, PermutationLM, SentencePairs, SpanDenoising,
+                               add_sentinels, check_objective, chunks, cut_words, document_ids, document_mask, draw_spans,
+                               mask_tokens, permutation_mask, sentence_pairs, sentences, spelling, word_ids)
+from plm_nb.tokenizer import KINDS, pack, train_tokenizer
 
 TEXTS = [" ".join(f"word{(i*j)%97} and" for j in range(1, 5+i%9)) for i in range(60)]
 STORIES = [" ".join(f"Story {i} goes on with part {j} and {(i*j)%89} more." for j in range(3+i%5)) for i in range(40)]
@@ -74,7 +74,7 @@ def test_packed_documents_are_read_apart(tok, seed):
     docs = [tok(t)["input_ids"] for t in TEXTS[seed*3:seed*3+4]]
     ids = torch.tensor([sum(docs, [])])
     with torch.no_grad():
-        packed = model(input_ids=ids, **isolate(ids, tok.cls_token_id)).last_hidden_state[0]
+        packed = model(input_ids=ids, **document_mask(ids, tok.cls_token_id)).last_hidden_state[0]
         alone = torch.cat([model(input_ids=torch.tensor([d])).last_hidden_state[0] for d in docs])
         mixed = model(input_ids=ids).last_hidden_state[0]
     assert (packed-alone).abs().max()<1e-5<(mixed-alone).abs().max()
@@ -83,8 +83,8 @@ def test_a_block_that_begins_inside_a_document(tok):
     "The rest of a document is a segment of its own, with positions from 0."
     cls = tok.cls_token_id
     ids = torch.tensor([[9, 9, 3, cls, 9, 3, cls, 9]])
-    assert segments(ids, cls).tolist()==[[0, 0, 0, 1, 1, 1, 2, 2]]
-    got = isolate(ids, cls)
+    assert document_ids(ids, cls).tolist()==[[0, 0, 0, 1, 1, 1, 2, 2]]
+    got = document_mask(ids, cls)
     assert got["position_ids"].tolist()==[[0, 1, 2, 0, 1, 2, 0, 1]]
     sees = got["attention_mask"][0, 0]==0
     assert sees.sum(1).tolist()==[3, 3, 3, 3, 3, 3, 2, 2]
@@ -103,9 +103,9 @@ def test_no_word_is_torn(kind):
     tok = train_tokenizer(TEXTS+STORIES, kind, 300)
     rows = list(pack(TEXTS+STORIES, tok, 48))[:20]
     ids = torch.tensor([r["input_ids"] for r in rows])
-    number = word_numbers(ids, spelling(tok))
+    number = word_ids(ids, spelling(tok))
     for seed in (None, 0, 1):
-        asked = MaskedLM(tok, seed=seed, words=cut_words)(rows)["labels"]!=-100
+        asked = MaskedLM(tok, seed=seed, segmenter=cut_words)(rows)["labels"]!=-100
         share = [asked[number==n].float().mean().item() for n in number.unique()]
         assert set(share)=={0., 1.}
         assert .08<asked.float().mean()<.16
@@ -117,7 +117,7 @@ def test_words_are_those_of_the_text(kind):
     tok = train_tokenizer([text]*9, kind, 265 if kind=="byte-bpe" else 90)
     spelled = spelling(tok)
     ids = torch.tensor([tok(text, add_special_tokens=False)["input_ids"]])
-    number = word_numbers(ids, spelled)[0].tolist()
+    number = word_ids(ids, spelled)[0].tolist()
     found = {}
     for i,n in zip(ids[0].tolist(), number): found[n] = found.get(n, b"") + spelled[i]
     plain = tok.backend_tokenizer.normalizer.normalize_str(text) if kind=="wordpiece" else text
@@ -126,7 +126,7 @@ def test_words_are_those_of_the_text(kind):
     assert groups<=ends(cut_words(plain)) and max(groups)==len(plain.replace(" ", ""))
     if kind in ("char", "wordpiece", "byte-bpe"): assert groups==ends(cut_words(plain)) # no token holds two words
     for i in range(ids.shape[1]-3): # any cut through the row
-        rest = word_numbers(ids[:, i:], spelled)[0]
+        rest = word_ids(ids[:, i:], spelled)[0]
         assert (rest.diff()>=0).all() and len(rest)==ids.shape[1]-i
 
 def test_wordpiece_words_follow_its_marks():
@@ -135,10 +135,10 @@ def test_wordpiece_words_follow_its_marks():
     ids = torch.tensor(pack(TEXTS+STORIES+CHINESE, tok, 32)["input_ids"][:])
     new = torch.tensor([not t.startswith("##") for t in tok.convert_ids_to_tokens(list(range(len(tok))))])[ids[:, 1:]]
     text = ~torch.isin(ids, torch.tensor(tok.all_special_ids))[:, 1:]
-    assert torch.equal((word_numbers(ids, spelling(tok)).diff()>0)[text], new[text]) and not new[text].all()
+    assert torch.equal((word_ids(ids, spelling(tok)).diff()>0)[text], new[text]) and not new[text].all()
 
 def test_a_segmenter_that_loses_text_is_refused(tok):
-    with pytest.raises(InputError, match="do not join"): MaskedLM(tok, words=str.split)(list(pack(TEXTS, tok, 32))[:1])
+    with pytest.raises(InputError, match="do not join"): MaskedLM(tok, segmenter=str.split)(list(pack(TEXTS, tok, 32))[:1])
 
 def test_jieba():
     "The words of jieba are asked as a whole."
@@ -146,7 +146,7 @@ def test_jieba():
     jieba.setLogLevel("WARNING")
     tok = train_tokenizer(CHINESE, "wordpiece", 120)
     ids = tok(CHINESE[0], return_tensors="pt")["input_ids"]
-    number = word_numbers(ids, spelling(tok), jieba.lcut)[0]
+    number = word_ids(ids, spelling(tok), jieba.lcut)[0]
     at = tok.convert_ids_to_tokens(ids[0]).index("图")
     assert len(set(number[at:at+3].tolist()))==1 and number[at+3]!=number[at]
 
@@ -165,7 +165,7 @@ def test_schedule(tok):
 # documents apart
 
 def tiny(family):
-    "A random model of `family` over 40 tokens, in evaluation mode, and what `isolate` must know for it."
+    "A random model of `family` over 40 tokens, in evaluation mode, and what `document_mask` must know for it."
     common = dict(vocab_size=40, num_hidden_layers=2, num_attention_heads=2, pad_token_id=0,
                   attn_implementation="eager")
     torch.manual_seed(0)
@@ -195,7 +195,7 @@ def test_a_packed_document_is_read_as_if_alone(family):
     docs = [torch.cat([ends[0], torch.randint(5, 40, (n,), generator=g), ends[1]]) for n in (9, 14, 5)]
     other = torch.cat([docs[0].where(docs[0]<5, (docs[0]+11-5)%35+5), *docs[1:]])
     with torch.no_grad():
-        logits = [model(input_ids=x[None], **isolate(x[None], 2, **how)).logits[0] for x in (torch.cat(docs), other)]
+        logits = [model(input_ids=x[None], **document_mask(x[None], 2, **how)).logits[0] for x in (torch.cat(docs), other)]
         alone = torch.cat([model(input_ids=d[None]).logits[0] for d in docs])
     moved = (logits[0]-logits[1]).abs().amax(1)
     assert moved[11:].max()<1e-5 and moved[:11].max()>1e-3
@@ -208,7 +208,7 @@ def test_no_future_in_a_causal_batch(tok, family):
     x = torch.tensor([[9, 8, 3, 2, 7, 6, 12, 3, 2, 5]])
     y = x.clone(); y[0, 6] = 20
     with torch.no_grad():
-        a, b = (model(input_ids=z, **isolate(z, 2, causal=True)).logits[0] for z in (x, y))
+        a, b = (model(input_ids=z, **document_mask(z, 2, causal=True)).logits[0] for z in (x, y))
     moved = (a-b).abs().amax(1)
     assert moved[:6].max()<1e-5 and moved[6:8].min()>1e-4 and moved[8:].max()<1e-5
 
@@ -288,11 +288,11 @@ def test_spans(n, seed):
 def test_permutation(tok, size, span):
     "XLNet's answers depend on the open tokens and on those asked before, never on themselves, later ones or neighbors."
     rows = list(pack(TEXTS, tok, size))[:3]
-    batch = PermutationLM(tok, p=.3, span=span, seed=0)(rows)
+    batch = PermutationLM(tok, mlm_probability=.3, span=span, seed=0)(rows)
     torch.manual_seed(0)
     model = XLNetLMHeadModel(XLNetConfig(vocab_size=len(tok), d_model=32, n_layer=2, n_head=2, d_inner=64)).eval()
     labels = batch.pop("labels")
-    own, place = segments(batch["input_ids"], tok.cls_token_id), batch["target_mapping"].argmax(2)
+    own, place = document_ids(batch["input_ids"], tok.cls_token_id), batch["target_mapping"].argmax(2)
     with torch.no_grad(): before = model(**batch).logits
     for k in range(labels.shape[1]):
         ids = batch["input_ids"].clone()
@@ -323,7 +323,7 @@ def test_left_to_right_is_causal():
 
 def test_who_sees_nothing_is_not_asked(tok):
     "In a block within one document nothing special is left open; the first in the order is not asked if all are."
-    batch = PermutationLM(tok, p=.99)([dict(input_ids=[7, 8, 9])])
+    batch = PermutationLM(tok, mlm_probability=.99)([dict(input_ids=[7, 8, 9])])
     assert (batch["labels"]!=-100).sum()==2
 
 # spans out
@@ -333,7 +333,7 @@ def test_who_sees_nothing_is_not_asked(tok):
 def test_nothing_is_lost(marked, seed, infill):
     "What is left and what is to be written make the row again; the share is exact."
     rows = list(chunks(STORIES, marked, 60))
-    batch = SpanDenoising(marked, p=.2, seed=seed, infill=infill)(rows)
+    batch = SpanDenoising(marked, mlm_probability=.2, seed=seed, infill=infill)(rows)
     base = len(marked)-40
     for i,row in enumerate(rows):
         left, gone = batch["input_ids"][i][batch["attention_mask"][i]==1].tolist(), batch["labels"][i]
@@ -381,12 +381,12 @@ def test_every_collator(marked, objective):
     assert (a["input_ids"].shape==b["input_ids"].shape and same(a, b))==(objective=="clm")
 
 def test_what_fits():
-    with pytest.raises(InputError, match="mlm, mlm\\+nsp, clm, plm, denoise"): check_objective("nsp", "bert")
-    with pytest.raises(InputError, match="by plm; choose from xlnet"): check_objective("plm", "gpt2")
+    with pytest.raises(InputError, match="mlm, mlm\\+nsp, clm, permutation, denoise"): check_objective("nsp", "bert")
+    with pytest.raises(InputError, match="by permutation; choose from xlnet"): check_objective("permutation", "gpt2")
     for objective,recipe in OBJECTIVES.items():
         for arch in recipe.archs: assert check_objective(objective, arch) is recipe
 
-@pytest.mark.parametrize("objective,arch", [("mlm+nsp", "bert"), ("plm", "xlnet"), ("denoise", "t5"), ("denoise", "bart")])
+@pytest.mark.parametrize("objective,arch", [("mlm+nsp", "bert"), ("permutation", "xlnet"), ("denoise", "t5"), ("denoise", "bart")])
 def test_models_take_the_batches(marked, objective, arch):
     "HF's model takes a batch as it is, and its loss falls when it sees the batch again and again."
     v = len(marked)
