@@ -10,7 +10,7 @@ from transformers import EncoderDecoderConfig, PreTrainedTokenizerFast, pipeline
 
 from plm_nb.data import InputError
 from plm_nb.ngram import NGram
-from plm_nb.models import ARCHS, SIZES, TASKS, build, check_length, config, layout, load, longest_input
+from plm_nb.models import ARCHS, AUTO_CLASSES, SIZES, build, check_length, config, layout, load, longest_input
 
 CLASSES = ["cat", "mat", "rat"]
 
@@ -170,7 +170,7 @@ def test_every_combination(arch, task, tokenizer, tmp_path):
     again = load(tmp_path, task, tokenizer=tokenizer)
     assert same_weights(again, model)
     assert torch.allclose(said(again, ids), want, atol=1e-5)
-    plain = TASKS[task].from_pretrained(tmp_path).eval()
+    plain = AUTO_CLASSES[task].from_pretrained(tmp_path).eval()
     assert torch.allclose(said(plain, ids), want, atol=1e-5)
     if task in ("text-classification", "token-classification"): assert list(plain.config.id2label.values())==CLASSES
     if task=="pretraining":
@@ -191,7 +191,7 @@ def test_ids(arch, task, tokenizer):
 @pytest.mark.parametrize("size", SIZES)
 def test_sizes_are_alike(arch, size):
     def count(arch):
-        with torch.device("meta"): model = TASKS[next(filter(None, ARCHS[arch]))].from_config(config(arch, size, 4096))
+        with torch.device("meta"): model = AUTO_CLASSES[next(filter(None, ARCHS[arch]))].from_config(config(arch, size, 4096))
         return model.num_parameters()
     times = count(arch)/count("bert")
     low,high = .85, 1.1
@@ -231,7 +231,7 @@ def test_longest_text_of_two_halves():
     bart = config("bart", "tiny", 10, max_positions=32)
     assert longest_input(bart)==longest_input(bart, decoder=True)==32
 
-@pytest.mark.parametrize("task", [t for t in TASKS if t])
+@pytest.mark.parametrize("task", [t for t in AUTO_CLASSES if t])
 def test_refusals_name_what_works(task, tokenizer):
     for arch in ARCHS:
         if task in ARCHS[arch]: continue
