@@ -200,7 +200,7 @@ def _train(out, asked, questions, model, corpus, rows, save_steps, resume, bf16,
     return run
 
 # %% ../nbs/34_pretraining.ipynb #cell-25
-_TAGS = {"mlm": "fill-mask", "mlm+nsp": "fill-mask", "clm": "text-generation", "plm": "text-generation"} # of the hub
+_TAGS = {"mlm": "fill-mask", "mlm+nsp": "fill-mask", "clm": "text-generation", "permutation": "text-generation"} # of the hub
 
 def _stream(texts): return texts[0] if len(texts)==1 else texts # what is cut from one text has no end to guess
 
