@@ -42,8 +42,8 @@ def test_row(row):
     assert occurs(row['term'], text), 'the room does not know the term'
 
 ROOMS = sorted(p.name for p in NBS.glob('[0-9][0-9]_*.ipynb'))
-EVERYDAY = { # words that are plain English too: no machine sees in which sense a room uses them
-}
+EVERYDAY = { # plain English too: no machine sees in which sense a room uses such a word
+    'head', 'key', 'look', 'position', 'precision', 'state', 'stream', 'turn', 'value'}
 NOT_YET = { # term -> why a room before its own uses it: to be emptied
 }
 
