@@ -39,7 +39,7 @@ def check_positions(
 
 # %% ../nbs/47_decoding.ipynb #d97e065e
 class GumbelSampler(LogitsProcessor):
-    "Adds to each row of scores Gumbel noise of its own; the largest is then a fair draw."
+    "Adds to each row of logits Gumbel noise of its own; the largest is then a fair draw."
     def __init__(self,
         seeds:list[int], # One per row
     ):
@@ -54,7 +54,7 @@ class GumbelSampler(LogitsProcessor):
 
 # %% ../nbs/47_decoding.ipynb #bf48d506
 def _sampling(temperature, top_k, top_p, seeds):
-    "What changes the scores of each token before the largest is taken."
+    "What changes the logits of each token before the largest is taken."
     if not temperature: return []
     processors = [TemperatureLogitsWarper(float(temperature))]
     if top_k: processors.append(TopKLogitsWarper(top_k))
@@ -103,8 +103,8 @@ def _row_seeds(rows, seed):
     seen = Counter()
     seeds = []
     for row in map(tuple, rows):
-        dice = random.Random(f"{seed} {seen[row]} {row}")
-        seeds.append(dice.getrandbits(63))
+        generator = random.Random(f"{seed} {seen[row]} {row}")
+        seeds.append(generator.getrandbits(63))
         seen[row] += 1
     return seeds
 
@@ -168,7 +168,7 @@ def _check_settings(
 
 # %% ../nbs/47_decoding.ipynb #8ce3d81d
 def generate(
-    model:nn.Module, # A decoder, an encoder-decoder, a recurrent network or an n-gram
+    model:nn.Module, # An n-gram, recurrent network, decoder or encoder-decoder; set to evaluation
     tokenizer, # Its tokenizer
     prompts:list[str]|list[list[int]], # Texts, or lists of token ids
     max_new_tokens:int=64, # Tokens to write, at most

@@ -3,15 +3,15 @@ import copy
 import pytest, torch
 from transformers import AutoModel, AutoModelForCausalLM, EncoderDecoderModel
 from plm_nb.data import InputError
-from plm_nb.decoding import generate
-from plm_nb.models import build
+from plm_nb.decoding import check_positions, generate
+from plm_nb.models import build, config
 from plm_nb.ngram import NGram, NGramForCausalLM
 from plm_nb.tokenizer import encode, train_tokenizer
 
 WORDS = "one two three four five six seven eight nine ten".split()
 PROMPTS = ["one two three four five six", "seven", "two nine", "ten ten ten ten", "three", "seven"]
 HOW = dict(greedy={}, beams=dict(num_beams=3), penalty=dict(repetition_penalty=1.3, num_beams=2),
-           dice=dict(temperature=.8, top_p=.9), few=dict(temperature=1.5, top_k=5))
+           sampling=dict(temperature=.8, top_p=.9), few=dict(temperature=1.5, top_k=5))
 
 @pytest.fixture(scope='module')
 def tokenizer(): return train_tokenizer([' '.join(WORDS), 'user: assistant: system:']*9, 'wordpiece', 140)
@@ -50,7 +50,7 @@ def test_a_batch_answers_as_one(writers, tokenizer, kind, how):
     model = writers[kind]
     many = generate(model, tokenizer, PROMPTS, 10, **HOW[how])
     assert many==generate(model, tokenizer, PROMPTS, 10, batch_size=2, **HOW[how])
-    for prompt,answer in zip(PROMPTS[:5], many): # the sixth is the second once more: with dice its answer may differ
+    for prompt,answer in zip(PROMPTS[:5], many): # the sixth is the second once more: if sampled, its answer may differ
         assert generate(model, tokenizer, [prompt], 10, **HOW[how])==[answer]
     backwards = generate(model, tokenizer, PROMPTS[4::-1], 10, **HOW[how])
     assert backwards==many[4::-1]
@@ -104,3 +104,23 @@ def test_what_cannot_work_is_said(writers, tokenizer, kind):
     else: assert generate(model, tokenizer, ['one '*20], 2)
 
 def test_no_prompts(writers, tokenizer): assert generate(writers['gpt2'], tokenizer, [])==[]
+
+def test_a_prompt_given_twice_is_drawn_twice(writers, tokenizer):
+    said = generate(writers['gpt2'], tokenizer, ['two nine']*9, 4, temperature=1.)
+    assert len({answer['text'] for answer in said})>1
+    assert said==generate(writers['gpt2'], tokenizer, [[2, *next(encode(['two nine'], tokenizer))]]*9, 4, temperature=1.)
+    assert said!=generate(writers['gpt2'], tokenizer, ['two nine']*9, 4, temperature=1., seed=1)
+
+def test_a_text_needs_an_end(writers, tokenizer):
+    endless, unnamed = copy.deepcopy(writers['gpt2']), copy.deepcopy(tokenizer)
+    endless.generation_config.eos_token_id = None
+    assert generate(endless, tokenizer, PROMPTS, 6)==generate(writers['gpt2'], tokenizer, PROMPTS, 6) # the tokenizer's [SEP]
+    unnamed.sep_token = unnamed.eos_token = None
+    with pytest.raises(InputError, match='eos_token'): generate(endless, unnamed, PROMPTS)
+
+def test_positions_of_one_row_and_of_two_halves():
+    one, two, none = [config(a, 'tiny', 100, max_positions=32) for a in ('gpt2', 'bart', 'xlnet')]
+    check_positions(one, 20, 12, 'x'); check_positions(two, 32, 32, 'x'); check_positions(none, 999, 999, 'x')
+    for model,read,write in ((one, 20, 13), (two, 33, 1), (two, 1, 33)):
+        with pytest.raises(InputError, match=f'x: {read} tokens to read and {write} to write'):
+            check_positions(model, read, write, 'x')
