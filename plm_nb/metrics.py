@@ -70,7 +70,7 @@ def plot_confusion(
     share = counts/np.maximum(counts.sum(1, keepdims=True), 1)
     if ax is None:
         size = (1.6+.58*k, 1.2+.42*k)
-        ax = plt.subplots(figsize=size)[1]
+        _, ax = plt.subplots(figsize=size)
     ax.imshow(share, vmin=0, vmax=1, cmap="Blues", aspect="auto")
     for i,j in np.argwhere(counts):
         color = "white" if share[i,j]>.55 else "black"
@@ -148,9 +148,10 @@ def weighted_mean(
     return (weights@values/weights.sum(-1)).tolist()
 
 def ratio(a, b):
-    "`a/b` of two arrays, and 0 where `b` is 0."
-    known = np.not_equal(b, 0)
-    return np.divide(a, b, out=np.zeros(known.shape), where=known)
+    "`a/b`, element by element, and 0 where `b` is 0."
+    a, b = np.broadcast_arrays(a, b)
+    zeros = np.zeros(a.shape)
+    return np.divide(a, b, out=zeros, where=b!=0)
 
 # %% ../nbs/41_metrics.ipynb #cell-44
 def scores(
@@ -164,18 +165,16 @@ def scores(
     weights = row_weights(weights, len(labels))
     top = max(1, labels.max(), predictions.max())
     one_hot = np.eye(top+1)
-    hits = weights@(one_hot[labels]*one_hot[predictions])
-    predicted = weights@one_hot[predictions]
-    true = weights@one_hot[labels]
-    correlation = _correlation(hits, predicted, true)
-    if average=="micro":
-        hits = hits.sum(-1, keepdims=True)
-        predicted = predicted.sum(-1, keepdims=True)
-        true = true.sum(-1, keepdims=True)
+    true = one_hot[labels]
+    predicted = one_hot[predictions]
+    counts = weights@np.array([true*predicted, predicted, true]) # `(3, …, classes)`
+    correlation = _correlation(*counts)
+    if average=="micro": counts = counts.sum(-1, keepdims=True)
+    hits, predicted, true = counts
     votes = _votes(average, predicted, true)
     def mean(x):
-        voted = (votes*x).sum(-1)
-        return (voted/votes.sum(-1)).tolist()
+        voted = votes*x
+        return ratio(voted.sum(-1), votes.sum(-1)).tolist()
     return dict(accuracy=weighted_mean(labels==predictions, weights),
                 precision=mean(ratio(hits, predicted)), recall=mean(ratio(hits, true)),
                 f1=mean(ratio(2*hits, predicted+true)), matthews=correlation.tolist())

@@ -49,10 +49,10 @@ def test_binary():
         y,p = draw(seed, k=2, n=30)
         for weights in (None, drawn_weights(seed, 30)): assert scores(y, p, "binary", weights)==near(by_sklearn(y, p, "binary", weights))
 
-@pytest.mark.parametrize("average", AVERAGES)
+@pytest.mark.parametrize("average", [*AVERAGES, "binary"])
 def test_many_weights_at_once(average):
     "A matrix of weights gives what its rows give one by one, whole numbers or not."
-    y,p = draw(0, k=5, n=50)
+    y,p = draw(0, k=2 if average=="binary" else 5, n=50)
     for weights in (drawn_weights(1, 50, n=20), np.random.default_rng(2).random((20, 50))):
         at_once = scores(y, p, average, weights)
         for i,row in enumerate(weights):
@@ -85,6 +85,7 @@ def test_weighted_mean_and_ratio():
     assert weighted_mean(values, weights)==pytest.approx([np.average(values, weights=row) for row in weights])
     assert ratio(np.array([1, 0, 3]), np.array([2, 0, 0])).tolist()==[.5, 0, 0]
     assert ratio(np.float64(1), np.float64(0)).tolist()==0
+    assert ratio(np.array([1, 2]), 4).tolist()==[.25, .5]
 
 @pytest.mark.parametrize("weights,why", [
     ([1, 2], "must be 3"), ([[1], [2], [3]], "must be 3"), (2., "must be 3"), ([1, -1, 1], "-1; must be 0 or more"),
