@@ -34,42 +34,72 @@ def directives(cell):
 
 def comments(source):
     "The comment on each line of `source`, by line number."
-    return {t.start[0]: t.string.lstrip('# ') for t in tokenize.generate_tokens(io.StringIO(source).readline)
-            if t.type==tokenize.COMMENT}
+    found = {}
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type==tokenize.COMMENT: found[token.start[0]] = token.string.lstrip('# ')
+    return found
+
+NO_DEFAULT = object()
+
+def arguments(function):
+    "What the syntax tree `function` takes: name, annotation, default (or `NO_DEFAULT`) and node of each argument."
+    a = function.args
+    plain = a.posonlyargs + a.args
+    defaults = [NO_DEFAULT]*(len(plain)-len(a.defaults)) + a.defaults
+    found = [(p.arg, p.annotation, value, p) for p,value in zip(plain, defaults)]
+    if a.vararg: found.append((f'*{a.vararg.arg}', a.vararg.annotation, NO_DEFAULT, a.vararg))
+    for p,value in zip(a.kwonlyargs, a.kw_defaults): found.append((p.arg, p.annotation, value or NO_DEFAULT, p))
+    if a.kwarg: found.append((f'**{a.kwarg.arg}', a.kwarg.annotation, NO_DEFAULT, a.kwarg))
+    return found
+
+def fields(node):
+    "The annotated fields of the class `node`, as `arguments` gives those of a function."
+    found = [f for f in node.body if isinstance(f, ast.AnnAssign)]
+    return [(f.target.id, f.annotation, f.value or NO_DEFAULT, f) for f in found]
+
+def returned(function, said):
+    "What the comment behind the arguments of `function` says of what it returns; nothing if there is none."
+    last = max([function.lineno, *(node.end_lineno for *_,node in arguments(function))])
+    if last==function.lineno and function.lineno in said: return said[last]
+    for line in range(last+1, function.body[0].lineno):
+        if line in said: return said[line]
+    return ''
 
 def parameters(node, said):
     "Name, annotation, default and meaning of what the function or class `node` takes, and of what it returns."
+    function = node
     if isinstance(node, ast.ClassDef):
-        fields = [(f.target.id, f.annotation, f.value, f) for f in node.body if isinstance(f, ast.AnnAssign)]
-        init = [f for f in node.body if isinstance(f, ast.FunctionDef) and f.name=='__init__']
-        if init and not fields: return parameters(init[0], said)
-        rows, last, returns = fields, node.lineno, None
-    else:
-        a = node.args
-        plain, none = a.posonlyargs + a.args, object()
-        values = [none]*(len(plain)-len(a.defaults)) + a.defaults
-        rows = [*zip(plain, values), *([(a.vararg, none)] if a.vararg else []),
-                *zip(a.kwonlyargs, [d or none for d in a.kw_defaults]), *([(a.kwarg, none)] if a.kwarg else [])]
-        star = {id(a.vararg): '*', id(a.kwarg): '**'}
-        rows = [(star.get(id(p), '')+p.arg, p.annotation, None if d is none else d, p) for p,d in rows]
-        last, returns = max([node.lineno, *(r[3].end_lineno for r in rows)]), node.returns
-    def code(x): return ast.unparse(x) if x else ''
-    found = [(name, code(kind), code(value), said.get(where.lineno, '') if where.lineno>node.lineno else '')
-             for name,kind,value,where in rows if name not in ('self', 'cls')]
-    end = said.get(node.lineno) if last==node.lineno else None
-    meaning = end or next((said[i] for i in range(last+1, node.body[0].lineno) if i in said), '')
-    if isinstance(node, ast.FunctionDef) and (returns or meaning): found.append(('returns', code(returns), '', meaning))
+        function = None
+        for f in node.body:
+            if isinstance(f, ast.FunctionDef) and f.name=='__init__' and not fields(node): function = f
+    taken = arguments(function) if function else fields(node)
+    first = function.lineno if function else node.lineno
+    found = []
+    for name,kind,value,where in taken:
+        if name in ('self', 'cls'): continue
+        default = '' if value is NO_DEFAULT else ast.unparse(value)
+        meaning = said.get(where.lineno, '') if where.lineno>first else ''
+        found.append((name, ast.unparse(kind) if kind else '', default, meaning))
+    if isinstance(function, ast.FunctionDef):
+        kind, meaning = function.returns, returned(function, said)
+        if kind or meaning: found.append(('returns', ast.unparse(kind) if kind else '', '', meaning))
     return found
 
 def definitions(source):
     "The public functions, classes and methods that `source` defines: qualified name and node."
     for node in ast.parse(source).body:
         if not isinstance(node, (ast.FunctionDef, ast.ClassDef)) or node.name.startswith('_'): continue
-        patch = any(ast.unparse(d).startswith('patch') for d in node.decorator_list)
-        yield (f'{ast.unparse(node.args.args[0].annotation)}.' if patch else '') + node.name, node
-        for f in node.body if isinstance(node, ast.ClassDef) else []:
-            if isinstance(f, ast.FunctionDef) and not f.name.startswith('_') and ast.get_docstring(f):
-                yield f'{node.name}.{f.name}', f
+        name = node.name
+        if any(ast.unparse(d).startswith('patch') for d in node.decorator_list):
+            name = f'{ast.unparse(node.args.args[0].annotation)}.{name}'
+        yield name, node
+        if isinstance(node, ast.ClassDef): yield from methods(node)
+
+def methods(node):
+    "The public methods of the class `node` that say what they do: qualified name and node."
+    for f in node.body:
+        if not isinstance(f, ast.FunctionDef) or f.name.startswith('_'): continue
+        if ast.get_docstring(f): yield f'{node.name}.{f.name}', f
 
 def lines(module):
     "The line of `plm_nb/MODULE.py` on which each public name is defined."
@@ -82,7 +112,7 @@ def reference(source, module, where):
     for name,node in definitions(source):
         if name not in where: raise SystemExit(f'{name} is not in {module}.py: run nbdev_export')
         link = f"{FILES}/{settings['lib_path']}/{module}.py#L{where[name]}"
-        parts.append(f'### `{name}`\n\n<a class="source" href="{link}">source</a>\n\n{ast.get_docstring(node) or ""}')
+        parts += [f'### `{name}`', f'<a class="source" href="{link}">source</a>', ast.get_docstring(node) or '']
         for arg,kind,value,meaning in parameters(node, said):
             head = f'**{arg}**' if arg=='returns' else f'`{arg}`'
             if kind: head += f' *{kind}*'.replace('|', r'\|')
@@ -156,16 +186,13 @@ class Site:
                 continue
             found, source = directives(cell)
             if found.keys() & {'hide', 'default_exp'} or not source: continue
-            tags, settled = sorted(found.keys() & {'slow', 'gpu', 'hub'}), {}
+            kinds = set()
             if 'export' in found:
                 kinds = {type(n) for n in ast.parse(source).body}
                 if kinds <= {ast.Import, ast.ImportFrom}: continue
-                if text := reference(source, module, where): yield markdown(self.linked(text, file))
-                if kinds & {ast.FunctionDef, ast.ClassDef}: tags.append('hide-input')
-            if found.get('echo')=='false': tags.append('remove-input')
-            if 'fig-alt' in found: settled['image'] = dict(alt=found['fig-alt'])
-            yield dict(cell_type='code', source=source, outputs=cell['outputs'], execution_count=None,
-                       metadata=dict(tags=tags, mystnb=settled))
+                text = reference(source, module, where)
+                if text: yield markdown(self.linked(text, file))
+            yield shown(source, found, kinds, cell['outputs'])
         if file=='index.ipynb': yield markdown(self.toctree())
 
     def write(self, folder):
@@ -177,3 +204,12 @@ class Site:
             path.write_text(json.dumps(dict(nb, cells=cells)), 'utf-8')
 
 def markdown(text): return dict(cell_type='markdown', metadata={}, source=text)
+
+def shown(source, found, kinds, outputs):
+    "A cell of code with its outputs; `found` are its directives, `kinds` the kinds of statements that it exports."
+    tags = sorted(found.keys() & {'slow', 'gpu', 'hub'})
+    if kinds & {ast.FunctionDef, ast.ClassDef}: tags.append('hide-input')
+    if found.get('echo')=='false': tags.append('remove-input')
+    settled = dict(image=dict(alt=found['fig-alt'])) if 'fig-alt' in found else {}
+    return dict(cell_type='code', source=source, outputs=outputs, execution_count=None,
+                metadata=dict(tags=tags, mystnb=settled))
