@@ -4,11 +4,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from transformers import (BertConfig, BertForMaskedLM, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM,
+from transformers import (AutoConfig, BertConfig, BertForMaskedLM, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM,
                           RobertaConfig, RobertaForMaskedLM, XLNetConfig, XLNetLMHeadModel)
 
 import plm_nb.perplexity
 from plm_nb.data import InputError
+from plm_nb.models import longest_input
 from plm_nb.perplexity import (bits_per_byte, perplexity, pseudo_nats, pseudo_text_nats, score_text, scoring_windows,
     text_nats, token_nats)
 from plm_nb.recurrent import RecurrentConfig, RecurrentForCausalLM
@@ -198,6 +199,12 @@ def test_roberta_reads_two_tokens_less_than_it_embeds(tokenizer):
     model = RobertaForMaskedLM(RobertaConfig(vocab_size=len(tokenizer), max_position_embeddings=18, pad_token_id=1, **SMALL))
     assert plm_nb.perplexity._longest_input(model.config)==16
     assert pseudo_text_nats(model, tokenizer, TEXTS)[0].isfinite().all()
+
+@pytest.mark.parametrize("name", ["bert", "gpt2", "llama", "roberta", "camembert", "xlm-roberta", "xlnet", "t5"])
+def test_the_longest_input_is_that_of_models(name):
+    "Perplexity stands below models, and reads the same from a configuration."
+    config = AutoConfig.for_model(name)
+    assert plm_nb.perplexity._longest_input(config)==longest_input(config)
 
 def test_a_model_without_a_limit_reads_any_window():
     assert plm_nb.perplexity._sizes(causal("gru"), None, None)==plm_nb.perplexity._sizes(causal("xlnet"), None, None)==(1024, 512)
