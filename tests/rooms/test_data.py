@@ -2,8 +2,9 @@
 import json, os, random, subprocess, sys
 import pandas as pd
 import pytest
-from plm_nb.data import (InputError, drop_copies, hold_out, load_corpus, normalize, overlap, part_of, read_table,
-                         read_text)
+from datasets import Dataset, DatasetDict
+from plm_nb.data import (InputError, drop_copies, hold_out, load_corpus, normalize, read_table, read_text,
+                         split_of)
 
 def file(folder, name, content):
     "Write `content`, str or bytes, and give the path back."
@@ -22,12 +23,12 @@ ODD = ["a\r\nb\r\n", "a\rb\r", "a\x00b", "  a \n\n\n b\t\n", "e\u0301 é \u2028 
 
 @pytest.mark.parametrize("text", ODD, ids=range(len(ODD)))
 def test_text_stays_as_it_is(tmp_path, text):
-    "A `.txt` file is one document, byte for byte, and its two parts together are the file."
+    "A `.txt` file is one document, byte for byte, and its two splits together are the file."
     path = file(tmp_path, "a.txt", text)
     assert read_text(path)==text
     if len(text)<2: return
-    parts = load_corpus(path, holdout="tail:0.5")
-    assert "".join(parts[p]["text"][0] for p in ("train", "validation"))==text
+    splits = load_corpus(path, holdout="tail:0.5")
+    assert "".join(splits[s]["text"][0] for s in ("train", "validation"))==text
 
 def test_byte_order_mark(tmp_path):
     "A mark at the start is no text, in a text, a table and JSON lines."
@@ -85,8 +86,8 @@ def test_texts_of_a_table(tmp_path):
     "Rows of white space are skipped; a text that is missing or no text is an error with its row."
     rows = [dict(text="a b", body="c"), dict(text=" ", body="d"), dict(text="e f", body=None)]
     path = file(tmp_path, "a.jsonl", "".join(json.dumps(r)+"\n" for r in rows))
-    parts = load_corpus(path, holdout="tail:0.5")
-    assert [r for p in ("train", "validation") for r in parts[p]["text"]]==["a b", "e f"]
+    splits = load_corpus(path, holdout="tail:0.5")
+    assert [r for s in ("train", "validation") for r in splits[s]["text"]]==["a b", "e f"]
     refused(load_corpus, path, "body", words=["row 3", "body"])
     refused(load_corpus, path, "title", words=["title", "text, body"])
     pd.DataFrame(dict(text=[1, 2])).to_parquet(tmp_path/"a.parquet")
@@ -97,17 +98,17 @@ def test_folder(tmp_path):
     "Every file of a folder, in the order of the names, under its relative path."
     (tmp_path/"sub").mkdir()
     for i,name in enumerate(["b.txt", "a.txt", "sub/c.txt", "ignored.md"]): file(tmp_path, name, f"text {i}")
-    parts = load_corpus(tmp_path, holdout="tail:0.4")
-    rows = {r["id"].removeprefix(tmp_path.name).lstrip("/"): r["text"] for p in parts.values() for r in p}
+    splits = load_corpus(tmp_path, holdout="tail:0.4")
+    rows = {r["id"].removeprefix(tmp_path.name+"/"): r["text"] for ds in splits.values() for r in ds}
     assert list(rows.items())==[("a.txt", "text 1"), ("b.txt", "text 0"), ("sub/c.txt", "text 2")]
 
 @pytest.mark.parametrize("share", [.1, .3, .5])
 @pytest.mark.parametrize("how", ["tail", "random"])
 def test_hold_out(how, share):
-    "Each document in one part only; the shares are what was asked; the order of rows moves nothing in a random draw."
+    "Each document in one split only; the shares are what was asked; the order of rows moves nothing in a random draw."
     rows = [(f"d{i}", f"document {i}") for i in range(2000)]
-    parts = hold_out(rows, f"{how}:{share}")
-    got = {p: list(zip(parts[p]["id"], parts[p]["text"])) for p in parts}
+    splits = hold_out(rows, f"{how}:{share}")
+    got = {s: list(zip(splits[s]["id"], splits[s]["text"])) for s in splits}
     assert sorted(got["train"]+got["validation"])==sorted(rows)
     assert abs(len(got["validation"])/2000 - share)<.04
     if how=="tail": assert got["train"]+got["validation"]==rows
@@ -118,9 +119,10 @@ def test_hold_out(how, share):
 def test_copies_on_one_side():
     "Two copies that differ in case and white space never stand on both sides."
     rows = [(f"{c}{i}", t) for i in range(300) for c,t in (("a", f"The document {i}"), ("b", f" the  DOCUMENT\n{i} "))]
-    parts = hold_out(rows, "random:0.2")
-    assert overlap(parts["train"]["text"][:], parts["validation"]["text"][:], n=3)["normalized"]==0
-    assert len(parts["validation"])%2==0
+    splits = hold_out(rows, "random:0.2")
+    train, held_out = ({normalize(t) for t in splits[s]["text"]} for s in ("train", "validation"))
+    assert not train & held_out and len(train | held_out)==300
+    assert len(splits["validation"])%2==0
 
 @pytest.mark.parametrize("bad", "tail tail: tail:x tail:0 tail:1 tail:nan head:0.1 random:-1 0.1".split())
 def test_wrong_holdout(bad):
@@ -131,9 +133,9 @@ def test_wrong_holdout(bad):
 
 PROGRAM = """
 import sys
-from plm_nb.data import hold_out, part_of
+from plm_nb.data import hold_out, split_of
 rows = [(f"d{i}", f"document {i}") for i in range(500)]
-print(*map(part_of, (k for k,_ in rows)), *hold_out(rows, "random:0.2")["validation"]["id"])
+print(*map(split_of, (k for k,_ in rows)), *hold_out(rows, "random:0.2")["validation"]["id"])
 """
 
 def test_the_split_is_the_same_in_another_process():
@@ -141,7 +143,7 @@ def test_the_split_is_the_same_in_another_process():
     env = os.environ | dict(PYTHONHASHSEED="1", LC_ALL="C")
     run = subprocess.run([sys.executable, "-c", PROGRAM], env=env, check=True, capture_output=True, text=True)
     rows = [(f"d{i}", f"document {i}") for i in range(500)]
-    here = [part_of(k) for k,_ in rows] + hold_out(rows, "random:0.2")["validation"]["id"][:]
+    here = [split_of(k) for k,_ in rows] + hold_out(rows, "random:0.2")["validation"]["id"][:]
     assert run.stdout.split()==here
     assert abs(here.count("test")-50)<25 and abs(here.count("validation")-50)<25
 
@@ -159,10 +161,16 @@ def test_drop_copies(seed):
     assert kept[0]==rows[0] and set(dict(kept))<=set(dict(rows))
     for key,text in kept: assert set(text.split("\n\n"))<=set(dict(rows)[key].split("\n\n"))
 
-def test_overlap():
-    "A copy counts as exact, a shouted copy as normalized, a quoted run of words as n-grams, something new nowhere."
-    train = ["one two three four five six seven eight nine ten"]
-    test = [train[0], train[0].upper(), "so one two three four five six seven eight", "all new words "*3]
-    found = overlap(train, test)
-    assert found["exact"]==.25 and found["normalized"]==.5 and 0<found["ngrams"]<1
-    assert overlap(train, ["short"])==dict(exact=0, normalized=0, ngrams=0)
+def test_a_hub_corpus(monkeypatch):
+    "A published data set keeps its validation split; without one a share of its training split is held out."
+    texts = [f"text {i}" for i in range(200)]
+    def published(**splits):
+        hub = DatasetDict({s: Dataset.from_dict(dict(body=rows)) for s,rows in splits.items()})
+        monkeypatch.setattr("plm_nb.data.load_hub", lambda source: hub)
+    published(train=texts, validation=["one", " ", "two"])
+    corpus = load_corpus("owner/name", text="body")
+    assert corpus["validation"].to_dict()==dict(id=["validation:0", "validation:2"], text=["one", "two"])
+    published(train=texts)
+    corpus = load_corpus("owner/name", text="body")
+    assert sorted(corpus["train"]["text"][:]+corpus["validation"]["text"][:])==sorted(texts)
+    refused(load_corpus, "owner/name", words=["owner/name", "no column 'text'", "body"])

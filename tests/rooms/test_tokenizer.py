@@ -5,7 +5,8 @@ import pytest
 from pydoc_data import topics
 from transformers import AutoTokenizer
 from plm_nb.data import InputError
-from plm_nb.tokenizer import KINDS, SPECIALS, encode, load_tokenizer, pack, pieces, report, tokenizer_hash, train_tokenizer
+from plm_nb.tokenizer import (KINDS, SPECIALS, chunks, encode, load_tokenizer, pack, report, tokenizer_hash,
+                              train_tokenizer)
 
 TEXTS = list(topics.topics.values()) # some 460 kB that every Python brings
 SIZE = 1500
@@ -73,10 +74,10 @@ def test_unseen_characters_are_not_dropped(toks, kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_long_texts_are_cut_without_a_trace(toks, kind):
     long = "\n".join(TEXTS[:20])
-    assert "".join(pieces(long, 1000))==long and len(pieces(long))>5
+    assert "".join(chunks(long, 1000))==long and len(chunks(long))>5
     assert next(encode([long], toks[kind]))==toks[kind].encode(long, add_special_tokens=False, verbose=False)
-    assert "".join(pieces("狗"*20_000))=="狗"*20_000
-    assert pieces("")==[""]
+    assert "".join(chunks("狗"*20_000))=="狗"*20_000
+    assert chunks("")==[""]
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_pack_loses_only_the_tail(toks, kind):
