@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 from datasets import Dataset, DatasetDict, disable_progress_bars
 from plm_nb.estimators import tfidf
-from plm_nb.text_classification import TextClassification, finetune
+from plm_nb.text_classification import TextClassification, finetune, summary
 from plm_nb.text_generation import Dialogue, Summarization, Translation, invented, rivals
-from plm_nb.pretraining import pretrain
+from plm_nb.pretraining import PretrainingArguments, pretrain
 from plm_nb.finetuning import Recipe, fit
-from plm_nb.runs import summary
 from plm_nb.token_classification import QuestionAnswering, TokenClassification
 from plm_nb.tasks import load_task
 from plm_nb.tokenizer import load_tokenizer, train_tokenizer
@@ -110,7 +109,7 @@ def start(kind, task, model):
     texts = [p["context"] for d in pages for p in d["paragraphs"]] + ["\n".join(lines[i:i+16]) for i in range(0, len(lines), 16)]
     parts = {p: Dataset.from_dict(dict(text=t)) for p,t in dict(train=texts[20:], validation=texts[:20]).items()}
     words = train_tokenizer(texts, "wordpiece", 6000)
-    body = pretrain(DatasetDict(parts), words, HERE/"body", "mini", minutes=4)
+    body = pretrain(DatasetDict(parts), words, HERE/"body", PretrainingArguments(minutes=4))
     print(f"body: {body.record['results']['validation']['loss']:.3f} nats", flush=True)
     return str(body.path), words, "mini"
 

@@ -9,6 +9,7 @@ __all__ = ['add_options', 'show', 'parser', 'main']
 import argparse, contextlib, errno, json, os, sys, warnings
 from inspect import Parameter, signature
 from pathlib import Path
+from typing import get_args
 from fastcore.docments import docments
 from .commands import COMMANDS, say
 
@@ -20,7 +21,8 @@ def add_options(
     "Give `parser` an argument for every parameter of `f`."
     for name,p in docments(f, full=True, returns=False, eval_str=True).items():
         kind, help, required = signature(f).parameters[name].kind, p.docment or "", p.default is Parameter.empty
-        flag, type = "--"+name.replace("_", "-"), p.anno if p.anno in (int, float) else str
+        flag = "--"+name.replace("_", "-")
+        type = next((t for t in (int, float) if t in (p.anno, *get_args(p.anno))), str)
         if kind is not Parameter.KEYWORD_ONLY: parser.add_argument(name, help=help)
         elif isinstance(p.default, bool): parser.add_argument(flag, action="store_true", help=help)
         else:

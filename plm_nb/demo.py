@@ -14,7 +14,7 @@ from jinja2 import Environment
 from .data import load_corpus
 from .estimators import TextClassifier, learning_curve, plot_curve, tfidf
 from .text_classification import finetune, predict
-from .pretraining import blanks_right, count_ngrams, fill, pretrain
+from .pretraining import PretrainingArguments, blanks_right, count_ngrams, fill, pretrain
 from .runs import check_free
 from .tasks import load_task
 from .tokenizer import pack, report, train_tokenizer
@@ -115,7 +115,8 @@ def demo(
     stage("tokenizer"); tokenizer = train_tokenizer(corpus["train"]["text"][:6000], "wordpiece", 4096)
     tokens = report(tokenizer, corpus["validation"]["text"][:])
     stage("counting"); counted = _counted(corpus, out/"ngram")
-    stage("pretraining"); mlm = pretrain(corpus, tokenizer, out/"mlm", size=size, minutes=minutes, seed=seed)
+    args = PretrainingArguments(size=size, minutes=minutes, seed=seed)
+    stage("pretraining"); mlm = pretrain(corpus, tokenizer, out/"mlm", args)
     stage("fine-tuning"); job = finetune(task, out/"classifier", mlm.path, labels_per_class=max(labels), seed=seed)
     stage("comparison"); methods = {
         "pretrained": TextClassifier(str(mlm.path)), "TF-IDF": tfidf(),

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['LabelledLogits', 'predicts_next', 'logits_at_labels', 'Trainer', 'warmup_stable_decay', 'BudgetCallback', 'has_bf16',
-           'arguments', 'Log']
+           'check_budget', 'check_positive', 'arguments', 'Log']
 
 # %% ../nbs/31_training.ipynb #cell-4
 import math, os, sys, time
@@ -265,14 +265,21 @@ def has_bf16() -> bool:
     if torch.cuda.is_available(): return torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
 
-def _check_budget(budget, **others):
-    "Raise an `InputError` unless `budget` holds one number above 0; `others` may be None."
+def check_budget(
+    **budget, # `steps`, `epochs` and `minutes`, all but one of them None
+):
+    "Raise an `InputError` unless `budget` holds one number above 0."
     said = {k: v for k,v in budget.items() if v is not None}
     if len(said)!=1:
         raise InputError(f"{said}: give one budget, in steps, epochs or minutes, and only one")
     for name,value in said.items():
         if not value>0: raise InputError(f"{name} {value}: the budget must be more than 0")
-    for name,value in others.items():
+
+def check_positive(
+    **numbers, # By name; or None, which passes
+):
+    "Raise an `InputError` unless all `numbers` are above 0."
+    for name,value in numbers.items():
         if value is None or value>0: continue
         raise InputError(f"{name} {value}: this must be more than 0")
 
@@ -288,8 +295,8 @@ def arguments(
     "The settings of a run, with this project's defaults."
     batch_size = settings.get("per_device_train_batch_size")
     seed = settings.get("seed", 0)
-    budget = dict(steps=steps, epochs=epochs, minutes=minutes)
-    _check_budget(budget, save_steps=save_steps, batch_size=batch_size)
+    check_budget(steps=steps, epochs=epochs, minutes=minutes)
+    check_positive(save_steps=save_steps, batch_size=batch_size)
     if not 0<=seed<2**32: raise InputError(f"seed {seed}: give a number from 0 to {2**32-1}")
     until_the_clock = 10**9 if minutes else -1
     defaults = dict(

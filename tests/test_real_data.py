@@ -9,7 +9,7 @@ from plm_nb.data import load_corpus, read_table
 from plm_nb.text_classification import finetune
 from plm_nb.pipelines import job, predict
 from plm_nb.objectives import OBJECTIVES
-from plm_nb.pretraining import count_ngrams, pretrain
+from plm_nb.pretraining import PretrainingArguments, count_ngrams, pretrain
 from plm_nb.tasks import load_task
 from plm_nb.tokenizer import train_tokenizer
 
@@ -74,7 +74,8 @@ def chinese():
 def test_every_objective_learns_chinese(chinese, tmp_path, objective):
     "Held-out loss below that of the untrained body and below that of token frequencies."
     corpus, tokenizer = chinese
-    run = pretrain(corpus, tokenizer, tmp_path/"run", "tiny", objective, block_size=64, steps=150, learning_rate=3e-3).record
+    args = PretrainingArguments(objective, size="tiny", block_size=64, steps=150, learning_rate=3e-3)
+    run = pretrain(corpus, tokenizer, tmp_path/"run", args).record
     held = run["results"]["validation"]["loss"]
     counted = count_ngrams(corpus, tokenizer, tmp_path/"counted", order=1).record["results"]["validation"]["loss"]
     assert held<run["training"]["loss_first"]-.2 and held<counted, (held, counted)

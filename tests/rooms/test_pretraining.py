@@ -10,12 +10,17 @@ from plm_nb import pretraining as room
 from plm_nb.data import InputError, load_corpus, sha256
 from plm_nb.perplexity import score_text
 from plm_nb.objectives import OBJECTIVES, MaskedLM
-from plm_nb.pretraining import blanks_right, cooccurrence, count_ngrams, fill, pretrain
+from plm_nb.pretraining import PretrainingArguments, blanks_right, cooccurrence, count_ngrams, fill
+from plm_nb.pretraining import pretrain as pretrain_by
 from plm_nb.runs import Run, verify
 from plm_nb.tokenizer import pack, train_tokenizer
 from plm_nb.models import load
 
 SMALL = dict(size="tiny", block_size=32, steps=4, batch_size=8, bf16=False)
+
+def pretrain(corpus, tokenizer, out, resume=False, **settings):
+    "Pretraining by settings that are named one by one."
+    return pretrain_by(corpus, tokenizer, out, PretrainingArguments(**settings), resume)
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
@@ -65,10 +70,10 @@ def test_the_record(run):
     assert verify(run.path)["ok"] and (run.path/"plots/loss.png").is_file()
     assert not (run.path/"checkpoints").exists() # nobody asked for any
 
-@pytest.mark.parametrize("start", ["counted", "random"])
-def test_char_tokenizer(corpus, tmp_path, start):
+@pytest.mark.parametrize("init", ["counted", "random"])
+def test_char_tokenizer(corpus, tmp_path, init):
     "Characters need no trained tokenizer, and the run keeps the one it made."
-    run = pretrain(corpus, "char", tmp_path/"run", **SMALL, start=start)
+    run = pretrain(corpus, "char", tmp_path/"run", **SMALL, init=init)
     tok = AutoTokenizer.from_pretrained(run.path)
     assert tok.tokenize("word")==list("word") and verify(run.path)["ok"]
 
@@ -144,12 +149,22 @@ def test_fill_and_blanks(run, corpus):
     for text in ("no blank", "___ and ___"):
         with pytest.raises(InputError, match="one blank"): fill(model, tok, text)
 
-@pytest.mark.parametrize("wrong", [dict(start="warm"), dict(size="huge"), dict(steps=0), dict(p=0),
+@pytest.mark.parametrize("wrong", [dict(init="warm"), dict(size="huge"), dict(steps=0), dict(mlm_probability=0),
                                    dict(block_size=10**6), dict(block_size=0), dict(batch_size=0)])
 def test_wrong_settings(corpus, tok, tmp_path, wrong):
     "A wrong setting raises before the folder is made."
     with pytest.raises(InputError) as e: pretrain(corpus, tok, tmp_path/"run", **{**SMALL, **wrong})
     assert "\n" not in str(e.value) and not (tmp_path/"run").exists()
+
+@pytest.mark.parametrize("wrong, word", [
+    (dict(objective="guess"), "choose from mlm"), (dict(objective="clm", arch="bert"), "choose from gpt2"),
+    (dict(objective="clm", init="counted"), "init counted: not for gpt2"), (dict(steps=1, minutes=1), "only one"),
+    (dict(objective="clm", mlm_probability=.2), "leave it out"), (dict(epochs=-1), "epochs -1"),
+    (dict(size="huge"), "choose from tiny"), (dict(save_steps=0), "save_steps 0"), (dict(block_size=0), "block_size 0")])
+def test_impossible_arguments(wrong, word):
+    "What cannot be is refused where it is written down, in one line."
+    with pytest.raises(InputError, match=word) as e: PretrainingArguments(**wrong)
+    assert "\n" not in str(e.value)
 
 @pytest.fixture(scope="module")
 def tales():
