@@ -16,9 +16,10 @@ SITE = settings['doc_host'] + settings['doc_baseurl']
 FILES = f"{settings['git_url']}/blob/{settings['branch']}"
 COLAB = f"https://colab.research.google.com/github/{settings['user']}/{settings['repo']}/blob/{settings['branch']}"
 
-# what stands before a name that is another library's, not ours
-THEIRS = re.compile(r"(\bstock|\bplain|\btransformers(['’]s?)?|\b(HF|torch|scikit-learn|library|Hugging Face|accelerate)['’]s"
-                    r"|\b(HF|Hugging Face))(\s+own)?\s+$", re.I)
+# what stands before and behind a name that is another library's, not ours
+OTHERS = r"(HF|Hugging Face|transformers|torch|PyTorch|scikit-learn|accelerate|the library|library)"
+BEFORE = re.compile(rf"\b(stock|plain|its|their|{OTHERS}(['’]s?)?)(\s+own)?\s+$", re.I)
+BEHIND = re.compile(rf"\s+of\s+(stock\s+|plain\s+)?({OTHERS}|XLNet|BERT|GPT-2)\b")
 
 def slug(title):
     "The anchor of a heading, as nbdev's links expect it."
@@ -150,7 +151,7 @@ class Site:
         def name(m):
             to = self.names.get(m[1])
             known = to and to<=file                         # a room speaks of lower rooms only, as it imports
-            if THEIRS.search(m.string[:m.start()]): return m[0]
+            if BEFORE.search(m.string[:m.start()]) or BEHIND.match(m.string[m.end():]): return m[0]
             return f'[`{m[1]}`](./{relpath(self.page(to), here)}.ipynb#{slug(m[1])})' if known else m[0]
         parts = re.split(r'(^```.*?^```[ ]*$|^#[^\n]*$|^\$\$.*?\$\$)', text, flags=re.M | re.S)
         for i in range(0, len(parts), 2):

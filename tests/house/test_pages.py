@@ -36,7 +36,8 @@ def test_titles_of_rooms_follow_the_rooms():
     assert road.titled(row, {'12_new.ipynb': notebook('New')}) == row.replace('Old', 'New')
 
 @pytest.mark.parametrize('text', ['stock `Trainer`', 'Stock\n`Trainer`', "transformers' `Trainer`", "HF's `Trainer`",
-                                  "the library's own `Trainer`", 'plain `Trainer`'])
+                                  "the library's own `Trainer`", 'plain `Trainer`', 'the `Trainer` of transformers',
+                                  'Its own `Trainer`', 'the `Trainer` of\nHugging Face'])
 def test_a_name_of_another_library_is_not_linked(text):
     site = Site()
     site.names['Trainer'] = '31_training.ipynb'
