@@ -54,7 +54,8 @@ _NUMBERED = re.compile(r"checkpoint-\d+") # the name of a checkpoint, without wh
 def _checkpoints(folder):
     "The checkpoints in `folder`, newest first."
     found = [p for p in Path(folder).glob("checkpoint-*") if _NUMBERED.fullmatch(p.name)]
-    return sorted(found, key=lambda p: -int(p.name.split("-")[1]))
+    def step(p): return int(p.name.split("-")[1])
+    return sorted(found, key=step, reverse=True)
 
 def _differs(path, provenance, machine=False):
     "How `provenance` differs from that of the checkpoint at `path`: the machine, or the rest."
@@ -65,8 +66,8 @@ def _differs(path, provenance, machine=False):
 
 def _unfit(path, provenance):
     "What is wrong with the checkpoint at `path`, and how its provenance differs; empty if it fits."
-    damage = ", ".join(f"{f} {state}" for f,state in problems(path).items())
-    if damage: return damage, ""
+    damage = [f"{file} {state}" for file,state in problems(path).items()]
+    if damage: return ", ".join(damage), ""
     return "", _differs(path, provenance)
 
 # %% ../nbs/33_checkpoints.ipynb #cell-14

@@ -16,6 +16,7 @@ import scipy.sparse as sp
 import torch
 from accelerate.utils import send_to_device
 from datasets import DatasetDict
+from fastcore.basics import chunked
 from sklearn.utils.extmath import randomized_svd
 from torch import nn
 from .data import InputError, load_corpus
@@ -29,13 +30,14 @@ from .runs import Run, check_free, fingerprint, finished, text_figures
 from .checkpoints import ResumableTrainer
 
 # %% ../nbs/34_pretraining.ipynb #cell-8
-def _facts(corpus, tokenizer, rows):
-    "What a pretraining run depends on, for its record."
+def _facts(corpus, tokenizer, **rows):
+    "What a pretraining run depends on, for its record; `rows` by split."
     data = {}
     for split,some in rows.items():
         texts = corpus[split]["text"]
-        data[f"{split} documents"] = len(texts)
-        data[f"{split} bytes"] = sum(len(text.encode()) for text in texts)
+        sizes = [len(text.encode()) for text in texts]
+        data[f"{split} documents"] = len(sizes)
+        data[f"{split} bytes"] = sum(sizes)
         data[f"{split} blocks"] = len(some)
     data["sha256"] = fingerprint(corpus["train"])
     words = dict(sha256=tokenizer_hash(tokenizer), vocab_size=len(tokenizer))
@@ -63,17 +65,20 @@ def cooccurrence(
     window:int=8, # How far two tokens of a document may stand apart, tokens
 ) -> sp.csr_matrix: # `(v, v)` float32, symmetric; special tokens count nowhere
     "How often each two tokens stand near each other in a document."
-    shape = len(tokenizer), len(tokenizer)
-    counts = sp.csr_matrix(shape, dtype=np.float32)
+    v = len(tokenizer)
+    counts = sp.csr_matrix((v, v), dtype=np.float32)
     for start in range(0, len(blocks), 4096):
         ids = np.concatenate(blocks[start:start+4096]["input_ids"])
         document = (ids==tokenizer.cls_token_id).cumsum()
         text = ~np.isin(ids, tokenizer.all_special_ids)
         for k in range(1, window+1):
-            near = (document[k:]==document[:-k]) & text[k:] & text[:-k]
-            pairs = ids[:-k][near], ids[k:][near]
-            ones = np.ones(near.sum(), np.float32)
-            counts = counts + sp.coo_matrix((ones, pairs), shape=shape).tocsr()
+            near = document[k:]==document[:-k]
+            near &= text[k:] & text[:-k]
+            left = ids[:-k][near]
+            right = ids[k:][near]
+            ones = np.ones(len(left), np.float32)
+            met = sp.coo_matrix((ones, (left, right)), shape=counts.shape)
+            counts = counts + met.tocsr()
     return counts + counts.T
 
 # %% ../nbs/34_pretraining.ipynb #cell-15
@@ -85,10 +90,13 @@ def counted_embeddings(
 ) -> np.ndarray: # `(v, at most width)` float32, standard deviation 1
     "Vectors whose products come nearest to the positive pointwise mutual information of `counts`."
     c = counts.tocoo()
-    row = np.maximum(np.asarray(counts.sum(1)).ravel(), 1e-9)
-    context = row**smoothing/(row**smoothing).sum()
-    information = np.log(c.data/(row[c.row]*context[c.col]))
-    positive = sp.csr_matrix((np.maximum(information, 0), (c.row, c.col)), shape=counts.shape)
+    row = np.asarray(counts.sum(1)).ravel()
+    row = np.maximum(row, 1e-9)
+    context = row**smoothing
+    context = context/context.sum()
+    by_chance = row[c.row]*context[c.col]
+    information = np.maximum(np.log(c.data/by_chance), 0)
+    positive = sp.csr_matrix((information, (c.row, c.col)), shape=counts.shape)
     dimensions = min(width, counts.shape[0]-1)
     u, s, _ = randomized_svd(positive, dimensions, n_iter=3, random_state=seed)
     vectors = u*np.sqrt(s)
@@ -102,16 +110,18 @@ def init_from_counts(
     tokenizer, # Its tokenizer
     scale:float=0.1, # Standard deviation of the embedding; positions have 0.02
 ):
-    "Set embedding and bias of `model` from counts in `blocks`, in two million tokens of them at most."
+    "Set embedding and bias of `model` from counts in `blocks`, in two million tokens at most."
     tokens = len(blocks)*len(blocks[0]["input_ids"])
-    some = range(0, len(blocks), 1+tokens//2**21)
-    counts = cooccurrence(blocks.select(some), tokenizer)
+    every = 1+tokens//2**21
+    some = blocks.select(range(0, len(blocks), every))
+    counts = cooccurrence(some, tokenizer)
     frequency = np.asarray(counts.sum(1)).ravel()+1
     width = model.config.hidden_size
     vectors = torch.from_numpy(counted_embeddings(counts, width))*scale
     special = set(tokenizer.all_special_ids)
     words = [i for i in range(len(tokenizer)) if i not in special]
-    model.get_input_embeddings().weight[words, :vectors.shape[1]] = vectors[words]
+    embedding = model.get_input_embeddings().weight
+    embedding[words, :vectors.shape[1]] = vectors[words]
     log_frequency = torch.from_numpy(np.log(frequency/frequency.sum()))
     model.get_output_embeddings().bias.copy_(log_frequency)
     if hasattr(model, "cls"): # BERT has a matrix before the embedding: it lets everything pass
@@ -119,9 +129,7 @@ def init_from_counts(
 
 # %% ../nbs/34_pretraining.ipynb #cell-21
 COUNTED = "bert", "xlnet" # have a head with a bias, and nothing before it that could not let pass
-
 RATES = dict(rnn=2e-3, gru=5e-3, lstm=5e-3) # at the plateau, by architecture; 1e-3 for all others
-
 SHARES = {"mlm": .3, "mlm+nsp": .3, "permutation": 1/6, "denoise": .15} # of the tokens to predict
 
 # %% ../nbs/34_pretraining.ipynb #505d4c50
@@ -156,8 +164,6 @@ class PretrainingArguments:
         if self.objective=="clm" and self.mlm_probability is not None:
             raise InputError(f"mlm_probability {self.mlm_probability}: clm predicts every token; "
                              "leave it out")
-        if self.block_size<1:
-            raise InputError(f"block_size {self.block_size}: a block holds at least one token")
         if self.budget: check_budget(**self.budget)
         check_positive(batch_size=self.batch_size, save_steps=self.save_steps)
 
@@ -193,10 +199,11 @@ def _opened(corpus, tokenizer, arch):
         tokenizer.model_input_names = ["input_ids", "attention_mask"]
     return corpus, tokenizer
 
-def _rows(corpus, tokenizer, objective, block_size):
-    "What there is to learn from, and to score."
-    make = OBJECTIVES[objective].rows
-    return {s: make(corpus[s]["text"], tokenizer, block_size) for s in ("train", "validation")}
+def _rows(corpus, tokenizer, args):
+    "What there is to learn from, and what to score."
+    make = OBJECTIVES[args.objective].rows
+    texts = [corpus[split]["text"] for split in ("train", "validation")]
+    return [make(some, tokenizer, args.block_size) for some in texts]
 
 def _new_model(args, tokenizer, rows):
     "A new model with weights from counts in `rows`, or random ones."
@@ -226,9 +233,9 @@ def _begun(out, args, resume, facts):
     "The run, with what it depends on in its record."
     asked = asdict(args)
     for name in ("seed", "bf16", "save_steps"): del asked[name]
-    tag = _TAGS.get(OBJECTIVES[args.objective].task)
+    head = OBJECTIVES[args.objective].task
     return Run.start(out, "pretrain", asked, resume, seed=args.seed, bf16=args.bf16,
-                     pipeline_tag=tag, **facts)
+                     pipeline_tag=_TAGS.get(head), **facts)
 
 # %% ../nbs/34_pretraining.ipynb #fa6e192e
 def _course(trainer, rows):
@@ -238,8 +245,9 @@ def _course(trainer, rows):
     steps = trainer.state.global_step
     args = trainer.args
     seen = steps*args.train_batch_size*args.gradient_accumulation_steps*args.world_size
-    tokens = seen*np.mean([len(ids) for ids in rows["input_ids"]])
-    return dict(steps=steps, tokens=round(tokens), seconds=round(seconds, 1), loss_first=losses[0],
+    lengths = [len(ids) for ids in rows["input_ids"]]
+    tokens = round(seen*np.mean(lengths))
+    return dict(steps=steps, tokens=tokens, seconds=round(seconds, 1), loss_first=losses[0],
                 loss_last=losses[-1], parameters=trainer.model.num_parameters())
 
 def _validation_lines(trainer, corpus, rows, args):
@@ -251,9 +259,15 @@ def _validation_lines(trainer, corpus, rows, args):
         nats = text_nats(trainer.model, tokenizer, stream, args.block_size)
         lines = text_rows(nats, tokenizer, texts)
     else:
-        nats, tokens = trainer.score(rows)
-        lines = [dict(nats=x, tokens=n) for x,n in zip(nats.tolist(), tokens.tolist())]
+        nats, tokens = (column.tolist() for column in trainer.score(rows))
+        lines = [dict(nats=x, tokens=n) for x,n in zip(nats, tokens)]
     return [dict(row=i, **line) for i,line in enumerate(lines)]
+
+def _keep(run, lines, step):
+    "Keep in `run` the `lines` of the validation split, and what follows from them."
+    figures = text_figures(lines)
+    run.score("validation", lines, figures)
+    run.log(step=step, validation=figures["loss"])
 
 # %% ../nbs/34_pretraining.ipynb #cell-23
 def pretrain(
@@ -267,39 +281,42 @@ def pretrain(
     args = _settled(args)
     if run := finished(out, "pretrain", resume): return run
     corpus, tokenizer = _opened(corpus, tokenizer, args.arch)
-    rows = _rows(corpus, tokenizer, args.objective, args.block_size)
-    model = _new_model(args, tokenizer, rows["train"])
+    train, validation = _rows(corpus, tokenizer, args)
+    model = _new_model(args, tokenizer, train)
     training, scoring = _collators(args, tokenizer, model.config)
     settings = arguments(
-        f"{out}/checkpoints", **args.budget, save_steps=args.save_steps, seed=args.seed,
-        bf16=args.bf16, learning_rate=args.learning_rate, per_device_train_batch_size=args.batch_size)
-    run = _begun(out, args, resume, _facts(corpus, tokenizer, rows))
+        f"{out}/checkpoints", **args.budget, per_device_train_batch_size=args.batch_size,
+        learning_rate=args.learning_rate, save_steps=args.save_steps, bf16=args.bf16,
+        seed=args.seed)
+    run = _begun(out, args, resume, _facts(corpus, tokenizer, train=train, validation=validation))
     trainer = ResumableTrainer(
-        model=model, args=settings, minutes=args.minutes, train_dataset=rows["train"],
+        model=model, args=settings, minutes=args.minutes, train_dataset=train,
         data_collator=training, processing_class=tokenizer, callbacks=[Log(run.log, run.rewind)])
     trainer.train(resume_from_checkpoint=resume)
-    run.record["training"] = _course(trainer, rows["train"])
+    run.record["training"] = _course(trainer, train)
     trainer.data_collator = scoring
-    lines = _validation_lines(trainer, corpus, rows["validation"], args)
-    figures = run.score("validation", lines, text_figures(lines))
-    run.log(step=trainer.state.global_step, validation=figures["loss"])
+    lines = _validation_lines(trainer, corpus, validation, args)
+    _keep(run, lines, trainer.state.global_step)
     trainer.save_model(str(run.path))
-    run.finish(baseline_losses(rows["train"], tokenizer))
+    run.finish(baseline_losses(train, tokenizer))
     return run
 
 # %% ../nbs/34_pretraining.ipynb #cell-39
 def _documents(texts, tokenizer):
     "The ids of each of `texts`, with the tokens that open and close it."
-    opens, closes = tokenizer.cls_token_id, tokenizer.sep_token_id
+    opens = tokenizer.cls_token_id
+    closes = tokenizer.sep_token_id
     return [np.array([opens, *ids, closes]) for ids in encode(texts, tokenizer)]
 
 def _counted_lines(model, tokenizer, texts):
     "A line for each of `texts`, scored by the `NGram` `model`."
     documents = _documents(texts, tokenizer)
     ends = np.cumsum([len(d) for d in documents])
-    end = -1 if len(texts)==1 else None # a single text has no end to guess
-    nats = [n[1:end] for n in np.split(model.nats(documents), ends[:-1])]
-    return [dict(row=i, **line) for i,line in enumerate(text_rows(nats, tokenizer, texts))]
+    nats = np.split(model.nats(documents), ends[:-1])
+    last = -1 if len(texts)==1 else None # a single text has no end to guess
+    nats = [n[1:last] for n in nats]
+    lines = text_rows(nats, tokenizer, texts)
+    return [dict(row=i, **line) for i,line in enumerate(lines)]
 
 # %% ../nbs/34_pretraining.ipynb #6d43f450
 def count_ngrams(
@@ -312,25 +329,23 @@ def count_ngrams(
     "Count n-grams up to `order` in `corpus`, and score them on its validation split."
     check_free(out)
     corpus, tokenizer = _opened(corpus, tokenizer, "ngram")
-    rows = _rows(corpus, tokenizer, "clm", 128)
+    train, validation = _rows(corpus, tokenizer, PretrainingArguments("clm"))
     documents = _documents(corpus["train"]["text"], tokenizer)
     start = time.monotonic()
     model = NGram.fit(documents, len(tokenizer), order, bos=tokenizer.cls_token_id)
     seconds = time.monotonic()-start
     asked = dict(objective="clm", arch="ngram", order=order)
-    run = Run.start(out, "pretrain", asked, seed=seed, pipeline_tag="text-generation",
-                    **_facts(corpus, tokenizer, rows))
+    facts = _facts(corpus, tokenizer, train=train, validation=validation)
+    run = Run.start(out, "pretrain", asked, seed=seed, pipeline_tag="text-generation", **facts)
     lines = _counted_lines(model, tokenizer, corpus["validation"]["text"][:])
-    figures = run.score("validation", lines, text_figures(lines))
-    run.log(step=0, validation=figures["loss"])
+    _keep(run, lines, 0)
     saved = NGramForCausalLM.from_ngram(model, tokenizer)
     saved.save_pretrained(run.path)
     tokenizer.save_pretrained(run.path)
-    tokens = sum(len(d) for d in documents)
     run.record["training"] = dict(
-        steps=0, tokens=tokens, seconds=round(seconds, 1), loss_first=None, loss_last=None,
-        parameters=saved.num_parameters())
-    run.finish(baseline_losses(rows["train"], tokenizer))
+        steps=0, tokens=sum(len(d) for d in documents), seconds=round(seconds, 1),
+        loss_first=None, loss_last=None, parameters=saved.num_parameters())
+    run.finish(baseline_losses(train, tokenizer))
     return run
 
 # %% ../nbs/34_pretraining.ipynb #cell-42
@@ -344,12 +359,16 @@ def fill(
     "What `model` would write for the blank in `text`."
     left, blank, right = text.partition("___")
     if not blank or "___" in right: raise InputError(f"{text!r}: write exactly one blank, as ___")
-    before = tokenizer(left, add_special_tokens=False)["input_ids"]
-    after = tokenizer(right, add_special_tokens=False)["input_ids"]
+    def ids_of(part): return tokenizer(part, add_special_tokens=False)["input_ids"]
+    before = ids_of(left)
+    after = ids_of(right)
     ids = [tokenizer.cls_token_id, *before, tokenizer.mask_token_id, *after, tokenizer.sep_token_id]
-    logits = model.eval()(torch.tensor([ids], device=model.device)).logits
-    top = logits[0, len(before)+1].float().softmax(-1).topk(k)
-    return [(tokenizer.decode([i]), p) for i,p in zip(top.indices.tolist(), top.values.tolist())]
+    model.eval()
+    logits = model(torch.tensor([ids], device=model.device)).logits
+    probabilities = logits[0, len(before)+1].float().softmax(-1)
+    top, likeliest = probabilities.topk(k)
+    words = [tokenizer.decode([i]) for i in likeliest.tolist()]
+    return list(zip(words, top.tolist()))
 
 # %% ../nbs/34_pretraining.ipynb #cell-46
 @torch.no_grad()
@@ -363,8 +382,8 @@ def blanks_right(
     collator = MaskedLM(tokenizer, seed=0, **layout(model.config))
     model.eval()
     right = []
-    for i in range(0, len(blocks), batch_size):
-        rows = [blocks[j] for j in range(i, min(i+batch_size, len(blocks)))]
-        logits, labels, *_ = logits_at_labels(model, send_to_device(collator(rows), model.device))
+    for rows in chunked(blocks, batch_size):
+        batch = send_to_device(collator(rows), model.device)
+        logits, labels, *_ = logits_at_labels(model, batch)
         right.append(logits.argmax(-1)==labels)
     return torch.cat(right).float().mean().item()

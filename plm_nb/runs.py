@@ -7,7 +7,7 @@ __all__ = ['fingerprint', 'machine', 'check_free', 'sync', 'atomic_write', 'diff
            'read_json_lines', 'text_figures', 'plot_loss', 'card', 'write_manifest', 'problems', 'verify']
 
 # %% ../nbs/32_runs.ipynb #cell-4
-import json, os, platform
+import json, math, os, platform
 from html import escape
 from importlib import metadata
 from pathlib import Path
@@ -116,9 +116,11 @@ def difference(
         return v
     was = dict(_flat(was))
     now = dict(_flat(now))
-    names = dict.fromkeys([*was, *now])
-    other = [k for k in names if was.get(k)!=now.get(k)]
-    return "; ".join(f"{k} {short(was.get(k))}, not {short(now.get(k))}" for k in other)
+    found = []
+    for name in dict.fromkeys([*was, *now]):
+        before, after = was.get(name), now.get(name)
+        if before!=after: found.append(f"{name} {short(before)}, not {short(after)}")
+    return "; ".join(found)
 
 # %% ../nbs/32_runs.ipynb #cell-16
 class Run:
@@ -128,7 +130,8 @@ class Run:
     ):
         self.path = Path(path)
         if not (self.path/"run.json").is_file():
-            raise InputError(f"{path}: no run here (run.json is missing); give a folder that plm has written")
+            raise InputError(f"{path}: no run here (run.json is missing); "
+                             "give a folder that plm has written")
         self.record = _read_json(self.path/"run.json")
 
 # %% ../nbs/32_runs.ipynb #cell-18
@@ -197,8 +200,9 @@ def rewind(self:Run,
     step:int, # From where the run goes on
 ):
     "Drop the lines of `log.jsonl` after `step`: they will be written again."
-    lines = read_json_lines(self.path/"log.jsonl")
-    atomic_write(self.path/"log.jsonl", json_lines(line for line in lines if line["step"]<=step))
+    file = self.path/"log.jsonl"
+    kept = [line for line in read_json_lines(file) if line["step"]<=step]
+    atomic_write(file, json_lines(kept))
 
 @patch(as_prop=True)
 def history(self:Run) -> pd.DataFrame: # A row per logged step
@@ -246,7 +250,8 @@ def plot_loss(
         ax.annotate(name, (.99, y), xycoords=("axes fraction", "data"), ha="right", va="bottom",
                     color=color, fontsize=8)
     first, last = train.loss.iloc[[0, -1]]
-    ax.set(title=f"The loss falls from {first:.2f} to {last:.2f}", xlabel="step", ylabel=unit)
+    ax.set_title(f"The loss falls from {first:.2f} to {last:.2f}")
+    ax.set(xlabel="step", ylabel=unit)
     ax.legend()
     return fig
 
@@ -256,7 +261,9 @@ def _table(rows):
     def cell(v):
         text = f"{v:.4g}" if isinstance(v, float) else str(v)
         return escape(text).replace("|", "\\|").replace("\n", " ")
-    return "\n".join(["| | |", "|---|---|", *(f"| {cell(k)} | {cell(v)} |" for k,v in rows)])
+    lines = ["| | |", "|---|---|"]
+    for name,value in rows: lines.append(f"| {cell(name)} | {cell(value)} |")
+    return "\n".join(lines)
 
 def card(
     record:dict, # As in `run.json`
@@ -268,7 +275,8 @@ def card(
     machine = dict(_flat(record["machine"]))
     training = {**record["arguments"], "seed": record.get("seed"), **record.get("training", {})}
     figures = {k: v for k,v in _flat(record["results"]) if not isinstance(v, list)}
-    unseen = [f"the {s} split" for s in ("validation", "test") if s not in record["results"]]
+    unseen = [s for s in ("validation", "test") if s not in record["results"]]
+    unseen = [f"the {split} split" for split in unseen]
     unseen += ["other languages", "other domains", "fairness", "memorization"]
     version = escape(machine["versions.plm_nb"])
     made = f"Made by `plm {escape(record['command'])}` of plm_nb {version}"
@@ -284,8 +292,9 @@ def card(
 # %% ../nbs/32_runs.ipynb #cell-38
 def _files(path):
     "The files of a folder that its manifest vouches for, by their names."
+    answers_for_itself = "MANIFEST.json", "checkpoints"
     found = [p.relative_to(path) for p in path.rglob("*") if p.is_file()]
-    return sorted(p.as_posix() for p in found if p.parts[0] not in ("MANIFEST.json", "checkpoints"))
+    return sorted(p.as_posix() for p in found if p.parts[0] not in answers_for_itself)
 
 def write_manifest(
     folder:str|Path, # With all its files; those in `checkpoints/` answer for themselves
@@ -294,7 +303,8 @@ def write_manifest(
     folder = Path(folder)
     files = [folder/f for f in _files(folder)]
     for p in {*files, *(f.parent for f in files)}: sync(p)
-    atomic_write(folder/"MANIFEST.json", _json({f: sha256(folder/f) for f in _files(folder)}))
+    fingerprints = {f: sha256(folder/f) for f in _files(folder)}
+    atomic_write(folder/"MANIFEST.json", _json(fingerprints))
 
 # %% ../nbs/32_runs.ipynb #cell-39
 def _compared(folder):
@@ -350,9 +360,10 @@ def _compare_split(lines, n, figures, score):
         return f"the lines cannot be scored ({type(e).__name__}: {e})"
     wrong = []
     for name,now in again.items():
-        was = figures.get(name, float("inf"))
-        if abs(now-was)<=1e-9*max(1, abs(now)): continue
-        wrong.append(f"{name} is {now:.6g}, the record says {figures.get(name)}")
+        was = figures.get(name, math.inf)
+        is_number = isinstance(was, float|int)
+        if is_number and math.isclose(now, was, rel_tol=1e-9, abs_tol=1e-9): continue
+        wrong.append(f"{name} is {now:.6g}, the record says {was}")
     return "; ".join(wrong) or "ok"
 
 def _compare_lines(run, score):
@@ -373,7 +384,7 @@ def _compare_lines(run, score):
 # %% ../nbs/32_runs.ipynb #db732944
 def verify(
     path:str|Path, # A run folder
-    score=None, # From the lines of a split to its figures; None: text is scored, the rest is counted
+    score=None, # From the lines of a split to its figures; None: scores text, counts the rest
 ) -> dict: # `ok`, bool; `files` and `scores`, by name: `ok`, or what is wrong
     "Recompute the fingerprints and the figures of the run at `path`, and compare."
     run = Run(path)

@@ -57,7 +57,7 @@ def logits_at_labels(
     model:nn.Module, # A model with a head, for tokens or for whole texts
     inputs:dict, # A batch with `labels`: `(b, t)`, -100 where there is none, or `(b,)`
     forward=None, # What to call instead of `model`
-) -> LabelledLogits: # `logits` `(n, v)`, `labels` and `row` `(n,)`, `pairs` (logits, labels) or None
+) -> LabelledLogits: # `logits` `(n, v)`, `labels` and `row` `(n,)`; `pairs`: both of them, or None
     "The logits of `model` where `inputs` has labels, and only there."
     inner = getattr(model, "module", model)
     if forward is None: forward = model
@@ -353,7 +353,7 @@ def score(self:Trainer,
 @patch
 def evaluation_loop(self:Trainer, dataloader, description, prediction_loss_only=None,
                     ignore_keys=None, metric_key_prefix="eval"):
-    "Mean nats over all labels; for a classifier, its logits and labels too, in the order of the rows."
+    "Mean nats over all labels; for a classifier, its logits and labels in the order of the rows."
     columns = self._scored(dataloader)
     if not columns or not columns[1].sum():
         raise InputError("nothing to evaluate: every label is -100; "

@@ -160,7 +160,7 @@ def test_wrong_settings(corpus, tok, tmp_path, wrong):
     (dict(objective="guess"), "choose from mlm"), (dict(objective="clm", arch="bert"), "choose from gpt2"),
     (dict(objective="clm", init="counted"), "init counted: not for gpt2"), (dict(steps=1, minutes=1), "only one"),
     (dict(objective="clm", mlm_probability=.2), "leave it out"), (dict(epochs=-1), "epochs -1"),
-    (dict(size="huge"), "choose from tiny"), (dict(save_steps=0), "save_steps 0"), (dict(block_size=0), "block_size 0")])
+    (dict(size="huge"), "choose from tiny"), (dict(save_steps=0), "save_steps 0")])
 def test_impossible_arguments(wrong, word):
     "What cannot be is refused where it is written down, in one line."
     with pytest.raises(InputError, match=word) as e: PretrainingArguments(**wrong)
