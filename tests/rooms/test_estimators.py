@@ -1,4 +1,4 @@
-"Tags of words as scikit-learn knows them."
+"Texts and words as scikit-learn knows them."
 import inspect, pickle
 import numpy as np
 import pandas as pd
@@ -6,11 +6,12 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
-from sklearn.model_selection import GridSearchCV, cross_validate
+from sklearn.model_selection import GridSearchCV, cross_val_score, cross_validate
 from plm_nb.data import InputError
-from plm_nb.estimators import TokenClassifier
+from plm_nb.estimators import TextClassifier, TokenClassifier, learning_curve, tfidf
 from plm_nb.text_metrics import entity_scores
 from plm_nb.tokenizer import train_tokenizer
+from test_text_classification import LABELS, TEXTS, WORDS, task, tok
 
 SAID = [t.split() for t in ("ask Dr Ada now", "Dr Bo is here", "nobody is here", "问 小 明", "now ask Dr Cy")]*5
 TAGS = [["B-name" if w in ("Dr", "小") else "I-name" if i and ws[i-1] in ("Dr", "小") else "O" for i,w in enumerate(ws)] for ws in SAID]
@@ -21,7 +22,7 @@ def net(): return TokenClassifier(tokenizer=train_tokenizer([" ".join(ws) for ws
 @pytest.fixture(scope="module")
 def fitted(net): return clone(net).fit(SAID, TAGS)
 
-def same(a, b): return len(a)==len(b) and all((x==y).all() for x,y in zip(a, b))
+def same(a, b): return len(a)==len(b) and all(np.allclose(x, y, atol=1e-5) for x,y in zip(a, b))
 
 def test_contract(net):
     "`__init__` only stores; parameters go round; a clone knows nothing; before `fit` there is nothing to ask."
@@ -74,3 +75,46 @@ def test_wrong_input(net, X, y, what):
     "A text that is not cut, a word that is none, no span, too few or too many tags: named."
     with pytest.raises(InputError, match=what) as e: clone(net).fit(X, y)
     assert "\n" not in str(e.value)
+
+# Texts
+
+@pytest.mark.parametrize("names", [sorted(WORDS), [7, 3, 11], ["10", "9", "x"], [True, False, True]], ids=str)
+def test_labels_of_any_kind(tok, names):
+    "The classes are those of `y`, of its type, and what comes back is one of them."
+    y = np.array([names[sorted(WORDS).index(l)] for l in LABELS])
+    net = TextClassifier(tokenizer=tok, size="tiny", epochs=.2).fit(TEXTS, y)
+    guess = net.predict(TEXTS[:9])
+    assert net.classes_.tolist()==sorted(set(y.tolist())) and guess.dtype==y.dtype and set(guess)<=set(names)
+    chances = net.predict_proba(TEXTS[:9])
+    assert (net.classes_[chances.argmax(1)]==guess).all() and chances.shape==(9, len(set(names)))
+
+def test_folds_and_grid_of_texts(tok):
+    "Cloned, scored over folds and searched over a grid, without a wrapper."
+    net = TextClassifier(tokenizer=tok, size="tiny", epochs=.5, random_state=3)
+    assert clone(net).get_params().keys()==net.get_params().keys() and clone(net).random_state==3
+    with pytest.raises(NotFittedError): net.predict(TEXTS)
+    scores = cross_val_score(net, np.array(TEXTS), LABELS, cv=3)
+    assert len(scores)==3 and all(0<=s<=1 for s in scores)
+    search = GridSearchCV(net, dict(learning_rate=[1e-4, 1e-3]), cv=2, error_score="raise").fit(TEXTS, LABELS)
+    assert search.best_params_["learning_rate"] in (1e-4, 1e-3) and search.predict(TEXTS[:2]).shape==(2,)
+
+def test_same_seed_same_texts(tok):
+    "Fitting twice gives the same probabilities, fitting again starts anew, another seed gives others."
+    net = TextClassifier(tokenizer=tok, size="tiny", epochs=1)
+    def chances(net): return net.fit(TEXTS[:24], LABELS[:24]).predict_proba(TEXTS[:24])
+    one = chances(net)
+    torch.manual_seed(7)
+    assert (chances(net)==one).all() and (chances(clone(net))==one).all()
+    assert (chances(clone(net).set_params(random_state=1))!=one).any()
+
+def test_its_own_tokenizer_and_a_series():
+    "Without a tokenizer one is trained on the texts; a column of a table serves as `X`."
+    net = TextClassifier(size="tiny", epochs=.2).fit(pd.Series(TEXTS, index=range(5, 155)), pd.Series(LABELS))
+    assert len(net.predict(pd.Series(TEXTS[:3])))==3
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_learning_curve(task, seeds):
+    "A row for each method, number and seed."
+    curve = learning_curve({"tfidf": tfidf()}, task, [2, 8], seeds)
+    assert len(curve)==2*seeds and curve.f1.between(0, 1).all()
+    assert curve[curve.labels==8].f1.mean()>.5

@@ -4,7 +4,7 @@ import random
 import pytest
 from datasets import Dataset
 from plm_nb.data import InputError
-from plm_nb.pipelines import JOBS, job, predict, trained_for
+from plm_nb.pipelines import TASKS, predict, task as task_of_name, task_of
 from plm_nb.runs import Run
 from plm_nb.models import build
 from test_cli import found, plm
@@ -58,7 +58,7 @@ SCORES = {"text-classification": {"accuracy", "f1", "f1_low"}, "multiple-choice"
           "token-classification": {"precision", "recall", "f1"}, "question-answering": {"exact_match", "f1"},
           "summarization": {"rouge1", "rouge2", "rougeL"}, "translation": {"bleu", "chrf"}, "dialogue": {"exact_match", "ended"}}
 
-@pytest.mark.parametrize("task", JOBS)
+@pytest.mark.parametrize("task", SCORES)
 def test_from_a_file_to_answers(files, tmp_path, task):
     "One command trains and scores, `evaluate` scores the same, `verify` believes it, `predict` answers each line in order."
     data = next(files.glob(task+".*"))
@@ -66,7 +66,7 @@ def test_from_a_file_to_answers(files, tmp_path, task):
                 "--learning-rate", "1e-3", "--max-length", 96, "--out", tmp_path/"run")
     assert SCORES[task] <= run["validation"].keys() and run["test"].keys()==run["validation"].keys()
     again = found("evaluate", "--model", tmp_path/"run", "--data", data, "--max-length", 96)["validation"]
-    assert again==pytest.approx(run["validation"]) and trained_for(tmp_path/"run")==task
+    assert again==pytest.approx(run["validation"]) and task_of(tmp_path/"run")==task
     assert found("verify", tmp_path/"run")["ok"] is True
     asked = ASKED.get(task, ASKED[None])
     jsonl(tmp_path/"in.jsonl", [asked]*3)
@@ -97,13 +97,13 @@ def test_chat_and_generate(files, tmp_path):
     wrote = found("generate", "--model", tmp_path/"run", "--prompt", text, "--max-new-tokens", 4)
     assert set(wrote)=={"text", "ended"}
 
-@pytest.mark.parametrize("trains", ["head", "last-1", "lora"])
-def test_parts_that_learn(files, tmp_path, trains):
+@pytest.mark.parametrize("trainable", ["head", "last-1", "lora"])
+def test_weights_that_learn(files, tmp_path, trainable):
     "Frozen, half frozen or with low-rank additions: the folder is an ordinary model."
-    if trains=="lora": pytest.importorskip("peft")
+    if trainable=="lora": pytest.importorskip("peft")
     found("finetune", "--data", files/"text-classification.jsonl", "--tokenizer", files/"tok", "--size", "tiny", "--epochs",
-          1, *(["--lora"] if trains=="lora" else ["--trains", trains]), "--out", tmp_path/"run")
-    assert Run(tmp_path/"run").record["arguments"]["trains"]==trains and trained_for(tmp_path/"run")=="text-classification"
+          1, *(["--lora"] if trainable=="lora" else ["--trainable", trainable]), "--out", tmp_path/"run")
+    assert Run(tmp_path/"run").record["arguments"]["trainable"]==trainable and task_of(tmp_path/"run")=="text-classification"
 
 def test_inputs(files, tmp_path):
     "Strings, rows and data sets; what lacks a field is named; a folder that does not say needs a task."
@@ -112,9 +112,9 @@ def test_inputs(files, tmp_path):
     net = build("tiny", words, "question-answering")
     net.save_pretrained(tmp_path); words.save_pretrained(tmp_path)
     rows = Dataset.from_list([ASKED["question-answering"]]*2)
-    assert predict(tmp_path, rows)==predict(tmp_path, rows.to_list()) and trained_for(tmp_path)=="question-answering"
+    assert predict(tmp_path, rows)==predict(tmp_path, rows.to_list()) and task_of(tmp_path)=="question-answering"
     with pytest.raises(InputError, match="input 2: .* context is missing"): predict(tmp_path, [rows[0], dict(question="?")])
-    with pytest.raises(InputError, match="unknown; choose from"): job("poetry")
+    with pytest.raises(InputError, match="unknown; choose from"): task_of_name("poetry")
     build("tiny", words, "text-generation", "gpt2").save_pretrained(tmp_path)
-    assert trained_for(tmp_path) is None
+    assert task_of(tmp_path) is None
     with pytest.raises(InputError, match="name one of"): predict(tmp_path, ["x"])

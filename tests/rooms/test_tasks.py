@@ -5,9 +5,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from datasets import ClassLabel, Dataset, Features, List, Value
-from plm_nb.data import InputError, normalize, part_of
-from plm_nb.lore import SHAPES
-from plm_nb.tasks import few, load_task, read_conll
+from plm_nb.data import InputError, normalize, split_of
+from plm_nb import pipelines
+from plm_nb.pipelines import TASKS, TextClassification
+from plm_nb.tasks import load_task, sample_per_class
+from plm_nb.token_classification import read_conll
 
 ROWS = [(f"text number {i}", "abc"[i%3]) for i in range(300)]
 
@@ -28,7 +30,7 @@ def test_every_row_once_and_as_it_stands(tmp_path):
     "The three parts hold every row once, each where the fingerprint of its text sends it."
     task = load_task(table(tmp_path, ROWS))
     assert sorted((t, l) for p in task.values() for t,l in zip(p["text"], labels(p)))==sorted(ROWS)
-    for name,part in task.items(): assert {part_of(normalize(t)) for t in part["text"]}=={name}
+    for name,part in task.items(): assert {split_of(normalize(t)) for t in part["text"]}=={name}
 
 def test_order_of_rows_decides_nothing(tmp_path):
     "Shuffled rows give the same parts and the same classes."
@@ -48,13 +50,13 @@ def test_copies_on_one_side(tmp_path):
 def test_the_split_is_the_same_in_another_process(tmp_path):
     "Rows and draws do not depend on the hash seed."
     path = table(tmp_path, ROWS)
-    code = f"""from plm_nb.lore import SHAPES
-from plm_nb.tasks import few, load_task, read_conll
-t = load_task({str(path)!r}); print(*t["test"]["text"], *few(t["train"], 5, 3)["text"], sep="|")"""
+    code = f"""from plm_nb.pipelines import load_task
+from plm_nb.tasks import sample_per_class
+t = load_task({str(path)!r}); print(*t["test"]["text"], *sample_per_class(t["train"], 5, 3)["text"], sep="|")"""
     env = os.environ | dict(PYTHONHASHSEED="5")
     run = subprocess.run([sys.executable, "-c", code], env=env, check=True, capture_output=True, text=True)
     task = load_task(path)
-    assert run.stdout.strip().split("|")==[*task["test"]["text"], *few(task["train"], 5, 3)["text"]]
+    assert run.stdout.strip().split("|")==[*task["test"]["text"], *sample_per_class(task["train"], 5, 3)["text"]]
 
 @pytest.mark.parametrize("names", [["10", "2", "1"], ["0", "1"], ["no", "yes", "Maybe"], ["1", "one"], ["-1", "1"]])
 def test_order_of_classes(tmp_path, names):
@@ -78,20 +80,20 @@ def test_pairs(tmp_path):
     task = load_task(table(tmp_path, rows, columns=("text", "other", "label")), text2="other")
     assert set(task["train"].column_names)=={"text", "text2", "label"}
     for name,part in task.items():
-        assert {part_of(normalize(a+"\t"+b)) for a,b in zip(part["text"], part["text2"])}=={name}
+        assert {split_of(normalize(a+"\t"+b)) for a,b in zip(part["text"], part["text2"])}=={name}
 
 @pytest.mark.parametrize("n", [1, 7, 40])
 def test_few(tmp_path, n):
     "`n` rows of every class, none twice; the seed alone decides which."
     rows = load_task(table(tmp_path, ROWS))["train"]
-    draws = [few(rows, n, seed) for seed in (0, 0, 1)]
+    draws = [sample_per_class(rows, n, seed) for seed in (0, 0, 1)]
     for d in draws: assert Counter(labels(d))==dict.fromkeys("abc", n) and len(set(d["text"]))==3*n
     assert draws[0]["text"][:]==draws[1]["text"][:]!=draws[2]["text"][:]
 
 @pytest.mark.parametrize("n", [0, -1, 101])
 def test_few_of_a_wrong_number(tmp_path, n):
     "No rows, and more rows than there are."
-    refused(few, load_task(table(tmp_path, ROWS))["train"], n, words=[str(n)])
+    refused(sample_per_class, load_task(table(tmp_path, ROWS))["train"], n, words=[str(n)])
 
 def test_parts_in_files(tmp_path):
     "Three files stay three parts; the file with an unknown label is the one that is named."
@@ -142,7 +144,7 @@ ROW = {"text-classification": lambda i: dict(text=f"text {i}", label="ab"[i%2]),
                                             dict(role="assistant", content="Yes.")])}
 
 @pytest.mark.parametrize("kind", ["jsonl", "parquet", "jsonl.gz"])
-@pytest.mark.parametrize("task", SHAPES)
+@pytest.mark.parametrize("task", ROW)
 def test_every_shape(tmp_path, task, kind):
     "Rows of every task from three kinds of file: every one once, in the shape of its task, the parts by its text."
     rows, path = [ROW[task](i) for i in range(120)], tmp_path/f"rows.{kind}"
@@ -151,7 +153,7 @@ def test_every_shape(tmp_path, task, kind):
     if kind.endswith("gz"): path.write_bytes(gzip.compress((tmp_path/"rows.jsonl").read_bytes()))
     made = load_task(path, task=task)
     assert sum(map(len, made.values()))==120 and list(made)==["train", "validation", "test"]
-    if SHAPES[task]: assert all(ds.features==SHAPES[task] for ds in made.values())
+    if TASKS[task].columns: assert all(ds.features==TASKS[task].columns for ds in made.values())
     again = load_task(dict(train=path, test=path), task=task)
     assert again["train"][:]==again["test"][:] and len(again["test"])==120
     if task=="token-classification": assert again["test"][7]==rows[7]
@@ -169,23 +171,23 @@ def test_copies_of_a_text_on_one_side(tmp_path, task):
 def test_several_labels(tmp_path):
     "Lists and commas; no label at all; the classes in one order; the faulty row."
     rows = [dict(text=f"t{i}", label=[["b", "a"], [], ["10"]][i%3]) for i in range(150)]
-    task = load_task(lines(tmp_path, "a.jsonl", rows), problem_type="multi_label_classification")
+    task = load_task(lines(tmp_path, "a.jsonl", rows), task=TextClassification(problem_type="multi_label_classification"))
     names = task["train"].features["label"].feature.names
     assert names==["10", "a", "b"] and sorted(map(len, task["train"]["label"]))[0]==0
     cells = table(tmp_path, [(r["text"], ", ".join(r["label"])) for r in rows])
-    assert load_task(cells, problem_type="multi_label_classification")["test"][:]==task["test"][:]
+    assert load_task(cells, task=TextClassification(problem_type="multi_label_classification"))["test"][:]==task["test"][:]
     refused(load_task, lines(tmp_path, "b.jsonl", [*rows[:4], dict(text="t", label=3)]),
-            problem_type="multi_label_classification", words=["b.jsonl", "row 5", "3"])
+            task=TextClassification(problem_type="multi_label_classification"), words=["b.jsonl", "row 5", "3"])
     files = dict(train=tmp_path/"a.jsonl", test=lines(tmp_path, "c.jsonl", [rows[0], dict(text="t", label=["a", "z"])]))
-    refused(load_task, files, problem_type="multi_label_classification", words=["c.jsonl", "row 2", "'z'"])
+    refused(load_task, files, task=TextClassification(problem_type="multi_label_classification"), words=["c.jsonl", "row 2", "'z'"])
 
 @pytest.mark.parametrize("cell", ["nan", "inf", "-inf", "NA", "null", "1,5", "ten"])
 def test_regression(tmp_path, cell):
     "Numbers stay numbers; what is none is named with its row."
     rows = [(f"t{i}", str(i/4)) for i in range(100)]
-    task = load_task(table(tmp_path, rows), problem_type="regression")
+    task = load_task(table(tmp_path, rows), task=TextClassification(problem_type="regression"))
     assert task["train"].features["label"].dtype=="float64" and {r["text"]: r["label"] for ds in task.values() for r in ds}=={t: float(l) for t,l in rows}
-    refused(load_task, table(tmp_path, [*rows[:6], ("t", cell), *rows]), problem_type="regression",
+    refused(load_task, table(tmp_path, [*rows[:6], ("t", cell), *rows]), task=TextClassification(problem_type="regression"),
             words=["rows.csv", "row 7", repr(cell), "finite"])
 
 def test_odd_cells_stay(tmp_path):
@@ -410,11 +412,11 @@ def test_wrong_wishes(tmp_path):
     "Unknown tasks and problem types, an embedded task of another shape, no train part, rows without classes."
     path = table(tmp_path, ROWS)
     refused(load_task, path, task="poetry", words=["poetry", "dialogue"])
-    refused(load_task, path, problem_type="ordinal", words=["ordinal", "regression"])
-    refused(load_task, path, task="dialogue", problem_type="regression", words=["regression", "dialogue"])
+    refused(TextClassification, problem_type="ordinal", words=["ordinal", "regression"])
+    refused(pipelines.task, "dialogue", problem_type="regression", words=["regression", "dialogue"])
     refused(load_task, "docs-types", task="dialogue", words=["docs-types", "question-answering"])
     refused(load_task, dict(test=path), words=["train"])
-    refused(few, load_task(path, label="label", task="summarization")["train"], 3, words=["no class"])
+    refused(sample_per_class, load_task(path, label="label", task="summarization")["train"], 3, words=["no class"])
 
 def test_data_sets_of_the_hub(monkeypatch):
     "Classes by their names, also in lists; a part whose answers are hidden is left out."
@@ -428,7 +430,7 @@ def test_data_sets_of_the_hub(monkeypatch):
     assert list(task)==["train"] and labels(task["train"])==["yes", "no"]
     hub(dict(words=List(text), tags=List(tag)), train=[dict(words=["a", "b"], tags=[1, 0])])
     assert load_task("owner/name", task="token-classification")["train"][0]==dict(words=["a", "b"], tags=["B-x", "O"])
-    hub(SHAPES["question-answering"], train=[ROW["question-answering"](0)])
+    hub(TASKS["question-answering"].columns, train=[ROW["question-answering"](0)])
     assert load_task("owner/name", task="question-answering")["train"][0]==ROW["question-answering"](0)
 
 # Files of the field; each test is skipped where its file is absent
