@@ -145,12 +145,12 @@ def test_parts_seeds_encoding(here, tok, tmp_path):
     assert keys["validation"]["n"]>0
 
 def test_looks_are_counted(here, clf, tmp_path):
-    "Each look at the test part stands in the record and on the card, which stay valid."
+    "Each look at the test split stands in the record and on the card, which stay valid."
     run = tmp_path/"run"
     shutil.copytree(clf, run)
     for looks in (2, 3):
         found("evaluate", "--model", run, "--data", here/"rows.csv", "--split", "test")
-        assert f"Looks at the test part: {looks}." in (run/"README.md").read_text()
+        assert f"Looks at the test split: {looks}." in (run/"README.md").read_text()
     assert found("verify", run)["ok"]
 
 def test_resume(here, tok, mlm, tmp_path):
@@ -211,7 +211,7 @@ BAD = [ # command line, where a later option overrides an earlier one; what the 
     (TOKENIZER+"--vocab-size -1", "-1", "at least"),
     (TOKENIZER+"--vocab-size many", "many", "--help"),
     (TOKENIZER+"--holdout tail:2", "tail:2", "tail:0.1"),
-    (TOKENIZER+"--holdout random:0.1", "random:0.1", "tail:"),
+    (TOKENIZER+"--holdout random:0.1", "random:0.1", "tail"),
     (TOKENIZER+"--what 1", "--what", "--help"),
     ("tokenise", "tokenise", "tokenizer"),
     (PRETRAIN+"--corpus {d}/none.txt", "none.txt", "existing"),
@@ -250,7 +250,7 @@ BAD = [ # command line, where a later option overrides an earlier one; what the 
     (FINETUNE+"--data {d}/uneven.csv", "uneven.csv", "line 7", "same columns"),
     (FINETUNE+"--data {d}/one.csv", "one.csv", "good", "two classes"),
     (FINETUNE+"--data {d}/hole.csv", "hole.csv", "row 6", "label"),
-    (FINETUNE+"--data {d}/few.csv", "few.csv", "one file per part"),
+    (FINETUNE+"--data {d}/few.csv", "few.csv", "one file per split"),
     (FINETUNE+"--data owner/name", "owner/name", "docs-package"),
     (FINETUNE+"--text body", "body", "text, label"),
     (FINETUNE+"--label stars", "stars", "text, label"),
@@ -264,10 +264,10 @@ BAD = [ # command line, where a later option overrides an earlier one; what the 
     (FINETUNE+"--task token-classification", "rows.csv", "row"),
     (FINETUNE+"--task question-answering", "rows.csv", "text, label"),
     (FINETUNE+"--problem-type regression", "rows.csv", "row 1", "number"),
-    (FINETUNE+"--arch bart", "bart", "jobs that write"),
-    (FINETUNE+"--trains most", "most", "last-1"),
-    (FINETUNE+"--lora --trains head", "--lora", "--trains head", "one of them"),
-    (FINETUNE+"--to-start -1", "to_start", "0 or more"),
+    (FINETUNE+"--arch bart", "bart", "tasks that write"),
+    (FINETUNE+"--trainable most", "most", "last-1"),
+    (FINETUNE+"--lora --trainable head", "--lora", "--trainable head", "one of them"),
+    (FINETUNE+"--l2-sp -1", "l2_sp", "0 or more"),
     ("finetune --data docs-code --task dialogue --model {mlm}", "docs-code", "token-classification"),
     ("generate --model {mlm}", "--prompt"),
     ("generate --model {d}/none --prompt x", "none", "folder"),
