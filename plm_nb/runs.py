@@ -265,6 +265,7 @@ def _table(rows):
     for name,value in rows: lines.append(f"| {cell(name)} | {cell(value)} |")
     return "\n".join(lines)
 
+# %% ../nbs/32_runs.ipynb #079f5757
 def card(
     record:dict, # As in `run.json`
 ) -> str: # Markdown
@@ -366,6 +367,7 @@ def _compare_split(lines, n, figures, score):
         wrong.append(f"{name} is {now:.6g}, the record says {was}")
     return "; ".join(wrong) or "ok"
 
+# %% ../nbs/32_runs.ipynb #b547395b
 def _compare_lines(run, score):
     "For each split: `ok`, or how its lines differ from the record."
     counts = run.record.get("lines", {})
