@@ -67,6 +67,7 @@ def _table(lines, sides):
         rows.append("  ".join(cells).rstrip())
     return "\n".join(rows)
 
+# %% ../nbs/82_cli.ipynb #7a6a5947
 def _rows(rows):
     "A table of `rows` under the names of their columns."
     if not rows: return ""
@@ -128,6 +129,7 @@ def _write(command, found, args, as_json):
     elif as_json: print(json.dumps(found, ensure_ascii=False))
     else: print(show(found))
 
+# %% ../nbs/82_cli.ipynb #f69c808f
 def main(
     argv:list[str]=None, # Arguments; None: those of the process
 ) -> int: # 0 done, 2 the input is wrong or the disk full, 130 interrupted; SIGTERM exits with 143

@@ -89,6 +89,7 @@ def _parameters_of(f):
     for name,p in docments(f, full=True, returns=False).items():
         yield f"{name}:{p.anno.__name__} = {p.default!r}, # {p.docment}"
 
+# %% ../nbs/81_commands.ipynb #a15314cd
 def options_of(
     module:str, # Name of a module of this package
     name:str, # Of a dataclass in it

@@ -9,8 +9,7 @@ from transformers import (AutoConfig, BertConfig, BertForMaskedLM, GPT2Config, G
 
 import plm_nb.perplexity
 from plm_nb.data import InputError
-from plm_nb.models import longest_input
-from plm_nb.perplexity import (bits_per_byte, perplexity, pseudo_nats, pseudo_text_nats, score_text, scoring_windows,
+from plm_nb.perplexity import (longest_input, bits_per_byte, perplexity, pseudo_nats, pseudo_text_nats, score_text, scoring_windows,
     text_nats, token_nats)
 from plm_nb.recurrent import RecurrentConfig, RecurrentForCausalLM
 from plm_nb.tokenizer import train_tokenizer
@@ -197,14 +196,8 @@ def test_pseudo_likelihood_of_long_texts(tokenizer):
 def test_roberta_reads_two_tokens_less_than_it_embeds(tokenizer):
     torch.manual_seed(0)
     model = RobertaForMaskedLM(RobertaConfig(vocab_size=len(tokenizer), max_position_embeddings=18, pad_token_id=1, **SMALL))
-    assert plm_nb.perplexity._longest_input(model.config)==16
+    assert longest_input(model)==16
     assert pseudo_text_nats(model, tokenizer, TEXTS)[0].isfinite().all()
-
-@pytest.mark.parametrize("name", ["bert", "gpt2", "llama", "roberta", "camembert", "xlm-roberta", "xlnet", "t5"])
-def test_the_longest_input_is_that_of_models(name):
-    "Perplexity stands below models, and reads the same from a configuration."
-    config = AutoConfig.for_model(name)
-    assert plm_nb.perplexity._longest_input(config)==longest_input(config)
 
 def test_a_model_without_a_limit_reads_any_window():
     assert plm_nb.perplexity._sizes(causal("gru"), None, None)==plm_nb.perplexity._sizes(causal("xlnet"), None, None)==(1024, 512)
