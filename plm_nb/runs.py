@@ -13,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 import matplotlib.pyplot as plt
 import pandas as pd
+import torch
 from fastcore.basics import patch
 from . import __version__
 from .data import InputError, sha256
@@ -33,7 +34,6 @@ _packages = "torch transformers tokenizers datasets accelerate scikit-learn nump
 
 def machine() -> dict: # Python, system, processor, cores, threads, accelerator and versions
     "What computes here, as far as a result may depend on it."
-    import torch # not needed by who only verifies
     accelerator = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     versions = {p: metadata.version(p) for p in _packages}
     return dict(python=platform.python_version(), system=platform.system(),

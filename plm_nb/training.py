@@ -41,7 +41,9 @@ def _tokenwise(model):
     encoder = model.config.model_type in ("bert", "roberta") and not model.config.is_decoder
     if encoder and not model.base_model.pooler:
         return model.base_model.encoder.layer[-1].attention.output
-    return getattr(model, "cls", None) or model.get_output_embeddings() or model.classifier
+    if hasattr(model, "cls"): return model.cls
+    head = model.get_output_embeddings()
+    return model.classifier if head is None else head
 
 def predicts_next(
     model:nn.Module, # Any model of transformers
@@ -57,7 +59,7 @@ def logits_at_labels(
     model:nn.Module, # A model with a head, for tokens or for whole texts
     inputs:dict, # A batch with `labels`: `(b, t)`, -100 where there is none, or `(b,)`
     forward=None, # What to call instead of `model`
-) -> LabelledLogits: # `logits` `(n, v)`, `labels` and `row` `(n,)`; `pairs`: both of them, or None
+) -> LabelledLogits: # `logits` `(n, v)`, `labels`, `row` `(n,)`; `pairs`: those of pairs, or None
     "The logits of `model` where `inputs` has labels, and only there."
     inner = getattr(model, "module", model)
     if forward is None: forward = model
@@ -243,10 +245,11 @@ def spent(self:Trainer, step):
 @patch
 def create_scheduler(self:Trainer, num_training_steps, optimizer=None):
     "`warmup_stable_decay` over the budget, in steps or in minutes."
+    if optimizer is None: optimizer = self.optimizer
     def factor(step):
-        middle = (step+.5)/num_training_steps # of the step
-        return warmup_stable_decay(self.spent(step) if self.minutes else middle, decay=self.decay)
-    self.lr_scheduler = LambdaLR(optimizer or self.optimizer, factor)
+        spent = self.spent(step) if self.minutes else (step+.5)/num_training_steps
+        return warmup_stable_decay(spent, decay=self.decay)
+    self.lr_scheduler = LambdaLR(optimizer, factor)
     return self.lr_scheduler
 
 @patch
@@ -265,9 +268,7 @@ def has_bf16() -> bool:
     if torch.cuda.is_available(): return torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
 
-def check_budget(
-    **budget, # `steps`, `epochs` and `minutes`, all but one of them None
-):
+def check_budget(**budget): # `steps`, `epochs` and `minutes`, all but one of them None
     "Raise an `InputError` unless `budget` holds one number above 0."
     said = {k: v for k,v in budget.items() if v is not None}
     if len(said)!=1:
@@ -275,9 +276,7 @@ def check_budget(
     for name,value in said.items():
         if not value>0: raise InputError(f"{name} {value}: the budget must be more than 0")
 
-def check_positive(
-    **numbers, # By name; or None, which passes
-):
+def check_positive(**numbers): # By name; None passes
     "Raise an `InputError` unless all `numbers` are above 0."
     for name,value in numbers.items():
         if value is None or value>0: continue
