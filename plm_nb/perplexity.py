@@ -83,6 +83,7 @@ def longest_input(
     if positions is None or positions<1: return math.inf # XLNet says -1
     return positions-first_position(config)
 
+# %% ../nbs/21_perplexity.ipynb #51ae0aa1
 def _sizes(model, window, stride):
     "`window` and `stride`, or what suits `model` if they are None."
     longest = longest_input(model)
