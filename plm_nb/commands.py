@@ -297,8 +297,7 @@ def chat(*,
     words = load_tokenizer(model)
     net = load_writer(model, words)
     how = dict(temperature=temperature, top_p=top_p, seed=seed)
-    messages = []
-    answer = dict(text="", ended=True)
+    messages, answer = [], dict(text="", ended=True)
     lines = [prompt]
     if prompt is None: lines = iter(sys.stdin.readline, "")
     for line in lines:
