@@ -43,7 +43,7 @@ def test_row(row):
 
 ROOMS = sorted(p.name for p in NBS.glob('[0-9][0-9]_*.ipynb'))
 EVERYDAY = { # plain English too: no machine sees in which sense a room uses such a word
-    'head', 'key', 'look', 'position', 'precision', 'state', 'stream', 'turn', 'value'}
+    'head', 'impossible', 'key', 'look', 'position', 'precision', 'state', 'stream', 'turn', 'value'}
 NOT_YET = { # term -> why a room before its own uses it: to be emptied
 }
 
