@@ -336,13 +336,13 @@ def check(*,
     engine:str="plm", # plm, this project's training, or stock, that of transformers
     seed:int=0, # Unused: every draw is fixed
 ):
-    "Measure which promises a training engine keeps with a model."
+    "Measure which invariants a training engine keeps with a model."
     from plm_nb.tokenizer import load_tokenizer
     _check_choice("engine", engine, "plm", "ours", "stock")
     net = _as_saved(model)
     words = load_tokenizer(model)
     from plm_nb.conformance import check
-    return dict(model=model, engine=engine, checks=check(net, words, engine))
+    return dict(model=model, engine=engine, checks=check(net, words, engine.replace("plm", "ours")))
 
 # %% ../nbs/81_commands.ipynb #cell-34
 def _raced(suite, corpus, text, holdout, quick):
