@@ -4,7 +4,7 @@ import random
 import pytest
 from datasets import Dataset
 from plm_nb.data import InputError
-from plm_nb.pipelines import TASKS, predict, task as task_of_name, task_of
+from plm_nb.pipelines import TASKS, predict, task as task_of_name, task_of, verify
 from plm_nb.runs import Run
 from plm_nb.models import build
 from test_cli import found, plm
@@ -73,6 +73,18 @@ def test_from_a_file_to_answers(files, tmp_path, task):
     code, out, err = plm("predict", tmp_path/"in.jsonl", "--model", tmp_path/"run", "--max-length", 96)
     answers = [json.loads(l) for l in out.splitlines()]
     assert code==0 and len(answers)==3 and answers[0]==answers[2] and SAID.get(task, SAID[None]) <= answers[0].keys(), err
+    lines = (tmp_path/"run"/"scores.jsonl").read_text().splitlines()
+    for odd in dict(prediction=None), dict(label=None), dict(label=[["x"]]): # told, and never by a traceback
+        last = json.dumps(json.loads(lines[-1])|odd)
+        (tmp_path/"run"/"scores.jsonl").write_text("\n".join([*lines[:-1], last, ""]))
+        assert not verify(tmp_path/"run")["ok"]
+    (tmp_path/"run"/"scores.jsonl").write_text("\n".join([*lines, ""]))
+    record = json.loads((tmp_path/"run"/"run.json").read_text())
+    name = min(SCORES[task]&record["results"]["test"].keys())
+    record["results"]["test"][name] += .01
+    (tmp_path/"run"/"run.json").write_text(json.dumps(record))
+    told = verify(tmp_path/"run")
+    assert not told["ok"] and name in told["scores"]["test"]
 
 @pytest.mark.parametrize("file,kind,scores", [
     ("several", None, {"micro_f1", "macro_f1", "exact_match"}), ("number", "regression", {"mae", "rmse", "spearman"})])
