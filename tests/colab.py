@@ -2,9 +2,10 @@
 
 `python tests/colab.py`, by hand and weekly: it needs the package registry and some minutes, so pytest passes it by.
 A fresh environment gets the wheel and whatever its requirements bring today, of torch alone the release in
-`constraints.txt`; a notebook whose first cell installs extras runs in one that has these as well. There it runs in an empty folder, once in a plain kernel and once in one like Colab's own,
-which has loaded `google.colab` before the first cell. "Run all" also runs the cells that the tests pass over
-(`tst_flags` and `eval: false`): they are left out here, and counted, unless `--flags` names them."""
+`constraints.txt`; a notebook whose first cell installs extras runs in one that has these as well. There it runs in an
+empty folder, once in a plain kernel and once in one like Colab's own, which has loaded `google.colab` before the first
+cell. "Run all" also runs the cells that the tests pass over (`tst_flags` and `eval: false`): they are left out here,
+and counted, unless `--flags` names them."""
 import argparse, json, os, re, shutil, subprocess, sys, tempfile, time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -27,8 +28,8 @@ from ipykernel.zmqshell import ZMQInteractiveShell
 class Shell(ZMQInteractiveShell): pass
 class Kernel(IPythonKernel): shell_class = Shell
 '''
-LAST = '''import sys, plm_nb
-assert plm_nb.__file__.startswith(sys.prefix), plm_nb.__file__
+LAST = '''import os, sys, plm_nb
+assert plm_nb.__file__.startswith(os.path.dirname(sys.prefix)), plm_nb.__file__
 assert not any(f'{{p}}/'.startswith('{root}/') for p in sys.path), sys.path
 assert ('google.colab' in sys.modules and 'google.colab' in str(get_ipython())) is {colab}'''
 
