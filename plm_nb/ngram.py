@@ -242,7 +242,7 @@ def _arrays(tensors):
 
 # %% ../nbs/20_ngram.ipynb #dd6113fc
 class NGramForCausalLM(PreTrainedModel, GenerationMixin):
-    "An `NGram` as a causal model of transformers; it is counted, never trained."
+    "An `NGram` as a language model of transformers; it is counted, never trained."
     config_class = NGramConfig
 
     def __init__(self, config:NGramConfig):

@@ -107,14 +107,14 @@ def _scoring(model):
         with torch.no_grad(): yield forward
     finally: model.train(was_training)
 
-def _batches(jobs, length, model):
-    "The `jobs`, longest first, in batches that fit into memory."
-    jobs = sorted(jobs, key=length, reverse=True)
+def _batches(items, length, model):
+    "The `items`, longest first, in batches that fit into memory."
+    items = sorted(items, key=length, reverse=True)
     room = min(8192, 2**25//model.config.vocab_size) # tokens; 2**25 logits are 128 MiB
-    while jobs:
-        n = max(1, room//length(jobs[0]))
-        yield jobs[:n]
-        jobs = jobs[n:]
+    while items:
+        n = max(1, room//length(items[0]))
+        yield items[:n]
+        items = items[n:]
 
 def _padded(rows, model):
     rows = [torch.as_tensor(row) for row in rows]
@@ -161,7 +161,7 @@ def _nats(model, streams, window, stride):
 
 # %% ../nbs/21_perplexity.ipynb #cell-23
 def token_nats(
-    model, # Any causal model of transformers, on any device
+    model, # Any left-to-right model of transformers, on any device
     input_ids, # The tokens of a text, without special ones: a list or a Tensor, `(n,)`
     window:int=None, # Tokens read at once; None: the most that `model` can read, or 1,024
     stride:int=None, # Tokens from one window to the next; None: half a window
@@ -203,7 +203,7 @@ def _rows(model, tokenizer, texts, end):
     return rows
 
 def text_nats(
-    model, # Any causal model of transformers
+    model, # Any left-to-right model of transformers
     tokenizer, # The one it was trained with
     texts, # A list of documents; or one str, a stream without an end
     window:int=None, # Tokens read at once; None: the most that `model` can read, or 1,024
@@ -268,7 +268,7 @@ def in_every_unit(
 
 # %% ../nbs/21_perplexity.ipynb #cell-37
 def score_text(
-    model, # Any causal model of transformers
+    model, # Any left-to-right model of transformers
     tokenizer, # The one it was trained with
     texts, # A list of documents, whose ends are scored too; or one str, a stream without an end
     window:int=None, # Tokens read at once; None: the most that `model` can read, or 1,024

@@ -156,7 +156,7 @@ def _learned_pieces(words, size):
     return [(learned.id_to_piece(i), learned.get_score(i)) for i in ids]
 
 def _unigram(texts, vocab_size):
-    "Start from many pieces, keep those whose loss would cost most likelihood."
+    "Start from many pieces, and drop those without which the words stay most probable."
     spaced = [t.replace(" ", "▁") for t in texts]
     known = {"▁", *alphabet(spaced)}
     _check_vocab_size("unigram", vocab_size, len(known))
