@@ -8,122 +8,127 @@ __all__ = ['read_conll', 'told', 'mentions', 'docs_code', 'word_places', 'contex
 
 # %% ../nbs/45_token_classification.ipynb #3b7c9e6f
 import re, unicodedata, warnings
-from itertools import takewhile
 from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
 from datasets import Dataset, DatasetDict, Features, List, Value
-from fastcore.basics import patch
+from fastcore.basics import chunked, patch
 from fastcore.meta import delegates
 from torch import nn
-from .data import InputError, column, load_corpus, normalize, read_text
+from .data import HAN, InputError, column, load_corpus, normalize, read_text
 from .finetuning import padded, row_logits
 from .models import check_length
-from .tasks import Columns, Task, as_list, check_strings, known_labels, row_error, split_by_key
+from .tasks import Columns, Task, as_list, check_strings, known_labels, row_error
+from .tasks import split_by_key
 from .text_metrics import entity_scores, spans
 
 # %% ../nbs/45_token_classification.ipynb #9d725b90
 _tag = re.compile(r"O|[BIES]-\S+")
-_tags_are = "a tag is O, or B-, I-, E- or S- and a type, as in B-person"
+_tag_rule = "a tag is O, or B-, I-, E- or S- and a type, as in B-person"
 
 def _cells(line):
     "The columns of a line: between tabs if there are any, else between spaces."
     if "\t" in line: return [cell.strip(" ") for cell in line.split("\t")]
     return re.split(" +", line.strip(" "))
 
-def _is_word(cells, word, tag, width):
-    "Has a line all its columns, and so a word?"
+def _problem(cells, word, tag, width):
+    "Why a line of `cells` holds no word with its tag; None if it does."
     n = len(cells)
-    return n>1 and (width is None or n==width) and -n<=tag<n>word
-
-def read_conll(
-    path:str|Path, # A file with one word a line, columns separated by tabs or spaces, an empty line after a sentence
-    word:int=0, # Column of the word
-    tag:int=-1, # Column of the tag, in any of the dialects BIO, IOB, BIOES; -1: the last
-    encoding:str="utf-8", # Of the file
-) -> pd.DataFrame: # A row per sentence: lists `words`, `tags`, and `line`, the number of each word's line in the file
-    "The sentences of `path`; an `InputError` names the line that lacks a column or has a malformed tag."
-    rows, width = [([], [], [])], None
-    for n,line in enumerate(read_text(path, encoding).split("\n"), 1):
-        line = line.rstrip("\r")
-        cells = _cells(line)
-        fits = _is_word(cells, word, tag, width)
-        if not any(cells) or cells[0]=="-DOCSTART-":
-            rows.append(([], [], []))
-            continue
-        comment = not rows[-1][0] and re.match("# |#$", line)
-        if comment and not (fits and _tag.fullmatch(cells[tag])): continue
-        if not fits:
-            wanted = max(word, tag, 1)+1 if width is None else width
-            raise InputError(f"{path}: line {n} has {len(cells)} columns, not {wanted}; "
-                             "write a word and its tag, and in every line the same columns")
-        if not _tag.fullmatch(cells[tag]) or not cells[word]:
-            raise InputError(f"{path}: line {n} has the word {cells[word]!r} and the tag {cells[tag]!r}; {_tags_are}")
-        width = len(cells)
-        for kept,cell in zip(rows[-1], (cells[word], cells[tag], n)): kept.append(cell)
-    sentences = pd.DataFrame([row for row in rows if row[0]], columns=["words", "tags", "line"])
-    return _without_places(sentences, path)
+    if n<2 or n<=word or not -n<=tag<n or n!=(width or n):
+        return (f"has {n} columns, not {width or max(word, tag, 1)+1}; "
+                "write a word and its tag, and in every line the same columns")
+    if not _tag.fullmatch(cells[tag]) or not cells[word]:
+        return f"has the word {cells[word]!r} and the tag {cells[tag]!r}; {_tag_rule}"
 
 # %% ../nbs/45_token_classification.ipynb #60bf6578
+_counted = re.compile(r"(.|\ufffd\ufffd)(\d+)", re.DOTALL) # a character, perhaps damaged; its place
+
 def _without_places(rows, path):
-    "`rows` without the digits that count characters within words, where every word of the file has them."
-    pieces = [[re.fullmatch(r"(.|\ufffd\ufffd)(\d+)", word, re.S) for word in words] for words in rows.words]
-    if not pieces or not all(map(all, pieces)): return rows
-    counts = []
-    for found in pieces:
-        last = -1
-        for piece in found:
-            place = int(piece[2])
-            counts.append(place in (0, last+1))
-            last = place
-    if sum(counts) < .99*len(counts): return rows
-    warnings.warn(f"{path}: every word is a character and its place in a word; the digits are taken off", stacklevel=3)
-    return rows.assign(words=[[piece[1] for piece in found] for found in pieces])
+    "`rows` without the digits that count characters within words, if every word has them."
+    stripped, counts = [], []
+    for words in rows.words:
+        found = [_counted.fullmatch(word) for word in words]
+        if not all(found): return rows
+        places = [int(piece[2]) for piece in found]
+        for before,place in zip([-1, *places], places): counts.append(place in (0, before+1))
+        stripped.append([piece[1] for piece in found])
+    if not counts or sum(counts)<.99*len(counts): return rows
+    warnings.warn(f"{path}: every word is a character and its place in a word; "
+                  "the digits are taken off", stacklevel=3)
+    return rows.assign(words=stripped)
+
+# %% ../nbs/45_token_classification.ipynb #45a0c002
+def read_conll(
+    path:str|Path, # A file with one word a line, its columns between tabs or spaces
+    word:int=0, # Column of the word, from 0
+    tag:int=-1, # Column of the tag, in the scheme BIO, IOB or BIOES; -1: the last
+    encoding:str="utf-8", # Of the file
+) -> pd.DataFrame: # A row per sentence: lists `words`, `tags`, `line` (number of each word's line)
+    "The sentences of `path`; an `InputError` names a line that lacks a column or a right tag."
+    sentences = [([], [], [])]
+    width = None
+    for n,line in enumerate(read_text(path, encoding).split("\n"), 1):
+        cells = _cells(line.rstrip("\r"))
+        if not any(cells) or cells[0]=="-DOCSTART-":
+            sentences.append(([], [], []))
+            continue
+        words, tags, numbers = sentences[-1]
+        problem = _problem(cells, word, tag, width)
+        if problem and not words and re.match("# |#\r?$", line): continue # a comment
+        if problem: raise InputError(f"{path}: line {n} {problem}")
+        width = len(cells)
+        words.append(cells[word])
+        tags.append(cells[tag])
+        numbers.append(n)
+    full = [sentence for sentence in sentences if sentence[0]]
+    return _without_places(pd.DataFrame(full, columns=["words", "tags", "line"]), path)
 
 # %% ../nbs/45_token_classification.ipynb #5b60a45d
-_lists = re.compile(r"(Parameters|Args|Arguments|Returns?|Yields|Raises|Attributes|Examples?|See Also|Notes?)\b")
-_mark = re.compile(r"(?::[\w:]+:)?(`{1,2})[~!]?([^`]+)\1_{0,2}") # a role, one or two backticks, what they enclose
-_word = re.compile(r"[\w.]*\w|[^\w\s]")
+_lists = re.compile(r"(?:\A|\n\n)(?:Parameters|Args|Arguments|Returns?|Yields|Raises|Attributes"
+                    r"|Examples?|See Also|Notes?)\b") # titles of lists
+_mark = re.compile(r"(?::[\w:]+:)?(`{1,2})[~!]?([^`]+)\1_{0,2}") # marks, what they enclose
+_word = re.compile(r"[\w.]*\w|[^\w\s]") # letters, digits and dots between them, or one sign
 
 def told(
     text:str, # A docstring
 ) -> list[str]: # Its paragraphs
-    "What `text` tells in sentences: the paragraphs before its first list of parameters, returns or notes."
-    return list(takewhile(lambda paragraph: not _lists.match(paragraph), text.split("\n\n")))
+    "What `text` tells in sentences: the paragraphs before its first list of parameters."
+    return _lists.split(text, maxsplit=1)[0].split("\n\n")
 
 def mentions(
     text:str, # A paragraph with marks of reStructuredText or Markdown
 ) -> tuple[list[str],list[str]]: # Its words without the marks, and a tag for each
-    "What `text` marks as code, as tags; a link to a page is no code."
+    "What `text` marks as code, as tags; a link to a page is not code."
     words, tags = [], []
-    pieces = _mark.split(re.sub(r"\[(`[^`]+`)\]", r"\1", text)) # plain, marks, code, plain, marks, code, …
-    for i in range(0, len(pieces), 3):
-        if i:
-            code = _word.findall(re.sub(r"\s*<.*", "", pieces[i-1])) # a link has its address in < >
-            linked = "<" in pieces[i-1]
-            words += code
-            if linked: tags += ["O"]*len(code)
-            else: tags += ["B-API", *["I-API"]*(len(code)-1)][:len(code)]
-        plain = _word.findall(pieces[i])
-        words += plain
-        tags += ["O"]*len(plain)
+    text = re.sub(r"\[(`[^`]+`)\]", r"\1", text) # code in brackets, a link of Markdown
+    pieces = _mark.split(text) # plain text, marks, code, plain text, …
+    for plain,_,code in chunked([*pieces, "", ""], 3):
+        outside = _word.findall(plain)
+        inside = _word.findall(re.sub(r"\s*<.*", "", code)) # a link has its address in < >
+        words += outside + inside
+        tags += ["O"]*len(outside)
+        if "<" in code: tags += ["O"]*len(inside)
+        else: tags += ["B-API", *["I-API"]*len(inside)][:len(inside)]
     return words, tags
 
+# %% ../nbs/45_token_classification.ipynb #45a0c004
 _columns = Features(words=List(Value("string")), tags=List(Value("string")))
 
-def docs_code(
-    longest:int=60, # Words in a paragraph
-) -> DatasetDict: # Columns `words` and `tags` (`B-API`, `I-API`, `O`)
-    "The first paragraph of every document of `docs` that marks code, without its marks; no two read alike."
+def _first_mention(text):
+    "Words and tags of the first paragraph of `text` that marks code; None if there is none."
+    for paragraph in told(text):
+        words, tags = mentions(paragraph)
+        if "B-API" in tags and "`" not in words and 5<=len(words)<=60:
+            return dict(words=words, tags=tags)
+
+def docs_code() -> DatasetDict: # Columns `words` (5 to 60) and `tags` (`B-API`, `I-API`, `O`)
+    "The first paragraph of every document of `docs` that marks code; no two read alike."
     rows = {}
     for documents in load_corpus("docs").values():
         for name,text in zip(documents["id"], documents["text"]):
-            for paragraph in told(text):
-                words, tags = mentions(paragraph) if "`" in paragraph else ([], [])
-                if "B-API" not in tags or "`" in words or not 5<=len(words)<=longest: continue
-                rows.setdefault(normalize(" ".join(words)), (name, dict(words=words, tags=tags)))
-                break
+            row = _first_mention(text)
+            if row: rows.setdefault(normalize(" ".join(row["words"])), (name, row))
     return split_by_key(rows.values(), _columns)
 
 # %% ../nbs/45_token_classification.ipynb #61258910
@@ -132,17 +137,20 @@ def _stands_alone(text, i):
     c = text[i]
     if c=="_": return False
     if c==".": return not (text[i-1:i].isalnum() and text[i+1:i+2].isalnum())
-    return unicodedata.category(c)[0] in "PS" or unicodedata.name(c, "").startswith("CJK")
+    if re.match(f"[{HAN}]", c): return True
+    return unicodedata.category(c)[0] in "PS" # punctuation, symbol
 
 def word_places(
     text:str, # Any text
-) -> list[tuple[int,int]]: # First character and character after the last of each word
+) -> list[tuple[int,int]]: # First character and character after the last of each
     "Where the words of `text` stand."
     found = []
     for i,c in enumerate(text):
         if c.isspace(): continue
-        touches = bool(found) and found[-1][1]==i
-        if touches and not _stands_alone(text, i) and not _stands_alone(text, i-1): found[-1] = found[-1][0], i+1
+        touches = found and found[-1][1]==i
+        if touches and not _stands_alone(text, i) and not _stands_alone(text, i-1):
+            start, _ = found.pop()
+            found.append((start, i+1))
         else: found.append((i, i+1))
     return found
 
@@ -155,82 +163,94 @@ def context_windows(
     "Windows that together read `n` tokens; if there are several, each is full."
     if doc_stride is None: doc_stride = size//3
     if not 0<=doc_stride<size:
-        raise InputError(f"doc_stride {doc_stride}: a window holds {size} tokens; give 0 to {size-1}")
-    starts = range(0, max(1, n-doc_stride), size-doc_stride)
-    return [(max(0, min(start, n-size)), min(n, start+size)) for start in starts]
+        raise InputError(f"doc_stride {doc_stride}: a window has {size} tokens; give 0 to {size-1}")
+    last = max(0, n-size) # where the last window begins, so that it is full
+    return [(min(start, last), min(n, start+size))
+            for start in range(0, max(1, n-doc_stride), size-doc_stride)]
 
 # %% ../nbs/45_token_classification.ipynb #93b8dd26
 def window_positions(
     is_context:list[bool], # Which tokens of an encoding belong to the text that is cut
     max_length:int, # Tokens in a window
-    doc_stride:int|None, # Tokens of the text that two windows share
+    doc_stride:int|None, # Tokens of the text that two windows share; None: a third
     what:str, # What stands around the text, for the error
 ) -> list[list[int]]: # Positions in the encoding
-    "The positions that each window holds: all that is around the text, and a part of the text."
-    held = np.flatnonzero(is_context)
-    first = last = len(is_context)
-    if len(held): first, last = int(held[0]), int(held[-1])+1
-    size = max_length-len(is_context)+last-first
-    if size<1: raise InputError(f"{what} leave no room for the text in {max_length} tokens; give a larger max_length")
-    before, after = range(first), range(last, len(is_context))
-    return [[*before, *range(first+a, first+b), *after] for a,b in context_windows(last-first, size, doc_stride)]
+    "The positions that each window holds: all that is around the text, and a stretch of the text."
+    n = len(is_context)
+    first = last = n
+    if any(is_context):
+        first = is_context.index(True)
+        last = n-is_context[::-1].index(True)
+    size = max_length-first-(n-last)
+    if size<1:
+        raise InputError(f"{what} leave no room for the text in {max_length} tokens; "
+                         "give a larger max_length")
+    before, after = range(first), range(last, n)
+    return [[*before, *range(first+a, first+b), *after]
+            for a,b in context_windows(last-first, size, doc_stride)]
 
 # %% ../nbs/45_token_classification.ipynb #2e31b209
-def _asked_once(first, windows):
-    "The word asked at each position of `windows`, or -1; `first` maps the position of a first piece to its word."
-    best = {}
+def _labelled_once(first, windows):
+    "The word labelled at each position, or -1; `first` maps the position of a piece to its word."
+    best = {} # position of a piece: what its best window shows, which it is, the place in it
     for i,window in enumerate(windows):
         for j,position in enumerate(window):
             if position not in first: continue
-            seen = min(j, len(window)-1-j), -i, j
-            best[position] = max(best.get(position, (-1, 0, 0)), seen)
-    asked = [[-1]*len(window) for window in windows]
-    for position,(_,i,j) in best.items(): asked[-i][j] = first[position]
-    return asked
+            sight = min(j, len(window)-1-j)
+            if position not in best or sight>best[position][0]: best[position] = (sight, i, j)
+    found = [[-1]*len(window) for window in windows]
+    for position,(_,i,j) in best.items(): found[i][j] = first[position]
+    return found
 
-def _tag_numbers(rows, names):
-    "The tags of `rows` as their places in `names`."
-    known = {name: number for number,name in enumerate(names)}
-    for i,(words,tags) in enumerate(zip(rows["words"], rows["tags"])):
-        if len(words)!=len(tags): raise InputError(f"row {i+1} has {len(words)} words and {len(tags)} tags")
-        for tag in tags:
-            if tag not in known: raise InputError(f"row {i+1} has the tag {tag!r}; known are {', '.join(names)}")
-    return [[known[tag] for tag in tags] for tags in rows["tags"]]
+# %% ../nbs/45_token_classification.ipynb #a62350bf
+def _in_running_text(words):
+    "`words` as they stand in a text: with a space before them, but for signs."
+    return [word if word and _stands_alone(word, 0) else f" {word}"
+            for word in words]
 
 def _first_pieces(full, i, words):
-    "The position of the first piece of each word of row `i`, and the word, if the tokenizer left anything of it."
+    "The position of the first piece of each word of row `i`, and the word, if it has a piece."
     found = {}
     for position,(word,(a,b)) in enumerate(zip(full.word_ids(i), full["offset_mapping"][i])):
         if word is not None and words[word][a:b].strip(): found.setdefault(word, position)
     return {position: word for word,position in found.items()}
 
-# %% ../nbs/45_token_classification.ipynb #a62350bf
-def _in_running_text(words):
-    "`words` as they stand in a text: with a space before them, but for signs."
-    return [word if word and _stands_alone(word, 0) else f" {word}" for word in words]
+def _tag_numbers(i, words, tags, names):
+    "The `tags` of row `i` as their places in `names`."
+    if len(words)!=len(tags):
+        raise InputError(f"row {i+1} has {len(words)} words "
+                         f"and {len(tags)} tags")
+    for tag in tags:
+        if tag not in names:
+            raise InputError(f"row {i+1} has the tag {tag!r}; "
+                             f"known are {', '.join(names)}")
+    return [names.index(tag) for tag in tags]
 
+# %% ../nbs/45_token_classification.ipynb #45a0c008
 def encode_words(
     rows:Dataset, # Column `words`, lists of str; `tags` of the same lengths, if `names` are given
     tokenizer, # Of the model
     names:list[str]=None, # The tags, in the order of their numbers; None: no `labels`
     max_length:int=128, # Tokens in a window
     doc_stride:int=None, # Tokens of the text that two windows share; None: a third
-) -> tuple[Dataset,int]: # A row a window: `input_ids`, `row`, `asked` (word at a token or -1) …; words without a token
-    "The windows of `rows`, in which each word is asked once."
+) -> tuple[Dataset,int]: # A row a window, with `row` and `labelled_words` (or -1); lost words
+    "The windows of `rows`, each word labelled once; how many words have no token."
     words = [_in_running_text(some) for some in rows["words"]]
     if not words: return Dataset.from_list([]), 0
     full = tokenizer(words, is_split_into_words=True, return_offsets_mapping=True, verbose=False)
-    numbers = _tag_numbers(rows, names) if names else None
+    tags = rows["tags"][:] if names else None
     found, lost = [], 0
     for i,ids in enumerate(full["input_ids"]):
+        if names: numbers = _tag_numbers(i, words[i], tags[i], names)
         first = _first_pieces(full, i, words[i])
         lost += len(words[i])-len(first)
         is_context = [word is not None for word in full.word_ids(i)]
         windows = window_positions(is_context, max_length, doc_stride, "special tokens")
-        for window,asked in zip(windows, _asked_once(first, windows)):
-            if max(asked)<0: continue
-            new = dict(input_ids=[ids[p] for p in window], attention_mask=[1]*len(window), row=i, asked=asked)
-            if names: new["labels"] = [numbers[i][word] if word>=0 else -100 for word in asked]
+        for window,labelled in zip(windows, _labelled_once(first, windows)):
+            if max(labelled)<0: continue
+            new = dict(row=i, labelled_words=labelled, attention_mask=[1]*len(window),
+                       input_ids=[ids[p] for p in window])
+            if names: new["labels"] = [numbers[w] if w>=0 else -100 for w in labelled]
             found.append(new)
     return Dataset.from_list(found), lost
 
@@ -246,19 +266,20 @@ def tag_probabilities(
     "How likely each tag is for each word."
     check_length(model, max_length)
     outside = model.config.label2id.get("O", 0)
-    sure = np.eye(model.config.num_labels, dtype=np.float32)[outside]
-    found = [np.tile(sure, (len(some), 1)) for some in words]
-    windows, _ = encode_words(Dataset.from_dict(dict(words=words)), tokenizer, None, max_length, doc_stride)
+    certain = np.eye(model.config.num_labels, dtype=np.float32)[outside]
+    found = [np.tile(certain, (len(some), 1)) for some in words]
+    windows, _ = encode_words(Dataset.from_dict(dict(words=words)), tokenizer, None,
+                              max_length, doc_stride)
     if not len(windows): return found
     all_logits = row_logits(model, windows, padded(tokenizer), batch_size)
-    for row,asked,logits in zip(windows["row"], windows["asked"], all_logits):
+    for row,labelled,logits in zip(windows["row"], windows["labelled_words"], all_logits):
         p = torch.from_numpy(logits).softmax(-1).numpy()
-        for position,word in enumerate(asked):
+        for position,word in enumerate(labelled):
             if word>=0: found[row][word] = p[position]
     return found
 
 # %% ../nbs/45_token_classification.ipynb #f853aade
-def _likeliest(model, probabilities): return [model.config.id2label[int(i)] for i in probabilities.argmax(1)]
+def _likeliest(model, p): return [model.config.id2label[i] for i in p.argmax(1).tolist()]
 
 @delegates(tag_probabilities)
 def find_spans(
@@ -266,38 +287,40 @@ def find_spans(
     tokenizer, # Its tokenizer
     texts:list[str], # To be searched
     **kwargs, # Of `tag_probabilities`
-) -> list[list[dict]]: # For each text its spans: `start`, `end` (characters), `label`, `text`, `score` (0 to 1)
+) -> list[list[dict]]: # `start`, `end` (characters), `label`, `text`, `score` (0 to 1) of each span
     "What `model` finds in each of `texts`, in the order of the texts."
     check_strings(texts, "text")
-    places = [word_places(text) for text in texts]
-    words = [[text[a:b] for a,b in some] for text,some in zip(texts, places)]
-    found = []
-    for text,some,p in zip(texts, places, tag_probabilities(model, tokenizer, words, **kwargs)):
-        here = []
+    places = list(map(word_places, texts))
+    words = [[text[start:end] for start,end in some]
+             for text,some in zip(texts, places)]
+    found = [[] for _ in texts]
+    for i,p in enumerate(tag_probabilities(model, tokenizer, words, **kwargs)):
         for first,last,kind in spans(_likeliest(model, p)):
-            start, end = some[first][0], some[last-1][1]
-            score = round(float(p[first:last].max(1).min()), 6)
-            here.append(dict(start=start, end=end, label=kind, text=text[start:end], score=score))
-        found.append(here)
+            start, _ = places[i][first]
+            _, end = places[i][last-1]
+            score = p[first:last].max(1).min()
+            found[i].append(dict(start=start, end=end, label=kind,
+                                 text=texts[i][start:end], score=round(float(score), 6)))
     return found
 
 # %% ../nbs/45_token_classification.ipynb #feeebe61
 def _tagged_rows(table, path, columns):
     "Lists `words` and `tags` of `table`, checked."
-    picked = dict(words="words" if columns.text is None else columns.text,
-                  tags="tags" if columns.label is None else columns.label)
-    rows = pd.DataFrame({name: column(table, which, path).map(as_list) for name,which in picked.items()})
+    text = "words" if columns.text is None else columns.text
+    label = "tags" if columns.label is None else columns.label
+    rows = pd.DataFrame(dict(words=column(table, text, path).map(as_list),
+                             tags=column(table, label, path).map(as_list)))
     for i,(words,tags) in enumerate(zip(rows.words, rows.tags)):
         if not words or not all(isinstance(word, str) and word.strip() for word in words):
-            raise row_error(path, i, f"has the words {words[:9]}", "give a list of words, none empty")
+            raise row_error(path, i, f"has the words {words[:9]}",
+                            "give a list of words, none empty")
         if len(words)!=len(tags):
-            raise row_error(path, i, f"has {len(words)} words and {len(tags)} tags", "give one tag to each word")
+            raise row_error(path, i, f"has {len(words)} words and {len(tags)} tags",
+                            "give one tag to each word")
         for tag in tags:
             if not isinstance(tag, str) or not _tag.fullmatch(tag):
-                raise row_error(path, i, f"has the tag {tag!r}", _tags_are)
+                raise row_error(path, i, f"has the tag {tag!r}", _tag_rule)
     return rows
-
-def _types(row): return [tag[2:] for tag in row["tags"]] # `O` has none
 
 # %% ../nbs/45_token_classification.ipynb #2d660d8c
 class TokenClassification(Task):
@@ -312,7 +335,8 @@ class TokenClassification(Task):
         if suffix in (".jsonl", ".json", ".parquet"): return super().read(path, columns, encoding)
         given = [str(c) for c in (columns.text, columns.label) if c is not None]
         if given and not columns.numbered:
-            raise InputError(f"{path}: the columns are {', '.join(given)}; they have numbers here, from 0")
+            raise InputError(f"{path}: the columns are {', '.join(given)}; "
+                             "they have numbers here, from 0")
         word = 0 if columns.text is None else int(columns.text)
         tag = -1 if columns.label is None else int(columns.label)
         return read_conll(path, word, tag, encoding)
@@ -322,9 +346,8 @@ class TokenClassification(Task):
         return _tagged_rows(table, path, columns)
 
     def key(self, row): return " ".join(row["words"])
-
     def features(self, tables, sources):
-        known_labels(tables, sources, _types) # raises if a split shows a type that training does not
+        known_labels(tables, sources, lambda row: [tag[2:] for tag in row["tags"]]) # raises
         return self.columns
 
     def labels(self, dataset):
@@ -341,24 +364,30 @@ def encode(self:TokenClassification, rows, tokenizer):
 
 @patch
 def lines(self:TokenClassification, model, tokenizer, rows):
-    said = tag_probabilities(model, tokenizer, rows["words"][:], self.max_length)
-    return [dict(row=i, label=tags, prediction=_likeliest(model, p)) for i,(tags,p) in enumerate(zip(rows["tags"], said))]
+    found = tag_probabilities(model, tokenizer, rows["words"][:], self.max_length)
+    return [dict(row=i, label=tags, prediction=_likeliest(model, p))
+            for i,(tags,p) in enumerate(zip(rows["tags"], found))]
 
 @patch
 def score(self:TokenClassification, lines, weights=None):
-    return entity_scores([line["label"] for line in lines], [line["prediction"] for line in lines], weights=weights)
+    references = [line["label"] for line in lines]
+    predictions = [line["prediction"] for line in lines]
+    return entity_scores(references, predictions, weights=weights)
 
+# %% ../nbs/45_token_classification.ipynb #45a0c00c
 @patch
 def predict(self:TokenClassification, model, tokenizer, inputs):
     rows = [dict(text=x) if isinstance(x, str) else dict(x) for x in inputs]
     for i,row in enumerate(rows):
         if "text" not in row and "words" not in row:
             raise InputError(f"input {i+1} has neither text nor words; give one of them")
+        if "words" in row: check_strings(row["words"], "word")
     cut = [row for row in rows if "words" in row]
     raw = [row for row in rows if "words" not in row]
-    for row in cut: check_strings(row["words"], "word")
-    said = tag_probabilities(model, tokenizer, [row["words"] for row in cut], self.max_length)
-    for row,p in zip(cut, said): row["tags"] = _likeliest(model, p)
-    found = find_spans(model, tokenizer, [row["text"] for row in raw], max_length=self.max_length)
+    words = [row["words"] for row in cut]
+    for row,p in zip(cut, tag_probabilities(model, tokenizer, words, self.max_length)):
+        row["tags"] = _likeliest(model, p)
+    texts = [row["text"] for row in raw]
+    found = find_spans(model, tokenizer, texts, max_length=self.max_length)
     for row,some in zip(raw, found): row["spans"] = some
     return rows

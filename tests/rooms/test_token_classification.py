@@ -1,4 +1,4 @@
-"Tags: every word asked once, every character where it stands, the same in batches of any size."
+"Tags: every word labelled once, every character where it stands, the same in batches of any size."
 import random
 import numpy as np
 import pytest
@@ -43,27 +43,27 @@ def test_windows_cover(seed):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("seed", range(6))
-def test_each_word_is_asked_once(toks, kind, seed):
-    "Random words, windows and strides: each word that leaves a token is asked once, in its first piece; the rest is counted."
+def test_each_word_is_labelled_once(toks, kind, seed):
+    "Random words, windows and strides: each word that leaves a token is labelled once, in its first piece; the rest is counted."
     rng, tok = random.Random(seed), toks[kind]
     words = [[text(rng, rng.randrange(0, 9)).strip() for _ in range(rng.randrange(0, 40))] for _ in range(5)]+[[]]
     tags = [[rng.choice(NAMES) for _ in ws] for ws in words]
     length = rng.randrange(4, 40)
     found, lost = encode_words(Dataset.from_dict(dict(words=words, tags=tags)), tok, NAMES, length, rng.randrange(0, length-2))
-    asked = [(r["row"], w, l) for r in found for w,l in zip(r["asked"], r["labels"]) if w>=0]
-    assert len({a[:2] for a in asked})==len(asked)==sum(map(len, words))-lost
-    assert all(NAMES[l]==tags[r][w] for r,w,l in asked)
-    assert all(l==-100 for r in found for w,l in zip(r["asked"], r["labels"]) if w<0)
+    labelled_at = [(r["row"], w, l) for r in found for w,l in zip(r["labelled_words"], r["labels"]) if w>=0]
+    assert len({a[:2] for a in labelled_at})==len(labelled_at)==sum(map(len, words))-lost
+    assert all(NAMES[l]==tags[r][w] for r,w,l in labelled_at)
+    assert all(l==-100 for r in found for w,l in zip(r["labelled_words"], r["labels"]) if w<0)
     assert all(len(r["input_ids"])<=length and r["input_ids"][0]==tok.cls_token_id for r in found)
     empty = sum(not w.strip() for ws in words for w in ws)
     assert empty<=lost and (kind!="char" or lost==empty)
 
 def test_the_same_pieces_in_any_window(toks):
-    "The asked token is the same, whether the text is cut or not; a word cut in two is asked where it begins."
+    "The labelled token is the same, whether the text is cut or not; a word cut in two is labelled where it begins."
     rows = Dataset.from_dict(dict(words=[["abcabc", "cab", "北", "bcabca", "x"]*9]))
     def pieces(length):
         found, _ = encode_words(rows, toks["char"], None, length)
-        return dict((w, i) for r in found for w,i in zip(r["asked"], r["input_ids"]) if w>=0)
+        return dict((w, i) for r in found for w,i in zip(r["labelled_words"], r["input_ids"]) if w>=0)
     whole = pieces(500)
     for length in (3, 5, 8, 21): assert pieces(length)==whole
 
@@ -129,19 +129,19 @@ def labelled(seed=0, n=120):
         tags.append(["O"]*at+["B-per", "I-per"]+["O"]*(len(said)-at))
     return Dataset.from_dict(dict(words=words, tags=tags))
 
-def test_the_job_learns_tags(toks, tmp_path):
+def test_the_task_learns_tags(toks, tmp_path):
     "Trained, saved and loaded: names are found in raw text, Chinese too, and its lines score what they show."
-    job, tok, rows = TokenClassification(max_length=24), toks["wordpiece"], labelled()
-    task = DatasetDict(train=rows, validation=labelled(1, 20))
-    model = job.new_model(None, tok, task, "tiny")
-    data, counts = job.encode(rows, tok)
-    assert job.names==["O", "B-per", "I-per"] and counts=={"windows": 120, "words without a token": 0}
-    fit(model, data, tok, FinetuningArguments(epochs=8, learning_rate=1e-3), job.collator(tok), bf16=False)
-    lines = job.lines(model, tok, task["validation"])
-    assert [l["row"] for l in lines]==[*range(20)] and job.score(lines)["f1"]>.8
+    task, tok, rows = TokenClassification(max_length=24), toks["wordpiece"], labelled()
+    splits = DatasetDict(train=rows, validation=labelled(1, 20))
+    model = task.new_model(None, tok, splits, "tiny")
+    data, counts = task.encode(rows, tok)
+    assert task.names==["O", "B-per", "I-per"] and counts=={"windows": 120, "words without a token": 0}
+    fit(model, data, tok, FinetuningArguments(epochs=8, learning_rate=1e-3), task.collator(tok), bf16=False)
+    lines = task.lines(model, tok, splits["validation"])
+    assert [l["row"] for l in lines]==[*range(20)] and task.score(lines)["f1"]>.8
     model.save_pretrained(tmp_path); tok.save_pretrained(tmp_path)
-    model, tok = job.load_model(tmp_path), load_tokenizer(tmp_path)
-    one, two, three, four = job.predict(model, tok, ["5 x 3 cab .", dict(text="a 小明 b", id=7), dict(words=["x", "3", "bca", "."]), ""])
+    model, tok = task.load_model(tmp_path), load_tokenizer(tmp_path)
+    one, two, three, four = task.predict(model, tok, ["5 x 3 cab .", dict(text="a 小明 b", id=7), dict(words=["x", "3", "bca", "."]), ""])
     assert [s["text"] for s in one["spans"]]==["3 cab"] and one["spans"][0]["label"]=="per"
     assert two["id"]==7 and [(s["start"], s["end"]) for s in two["spans"]]==[(2, 4)]
     assert three["tags"]==["O", "B-per", "I-per", "O"] and four==dict(text="", spans=[])
