@@ -80,16 +80,20 @@ def _learn(self:FineTuned, task, dataset, texts):
     self.task_ = task
     self.model_ = task.new_model(self.model, self.tokenizer_, dataset, self.size, args.seed)
     rows, self.counts_ = task.encode(dataset["train"], self.tokenizer_)
-    fit(self.model_, rows, self.tokenizer_, args.for_start(self.model), task.collator(self.tokenizer_))
+    collator = task.collator(self.tokenizer_)
+    fit(self.model_, rows, self.tokenizer_, args.for_start(self.model), collator)
     return self
 
+# %% ../nbs/50_estimators.ipynb #c03a524f
 @patch
 def __getstate__(self:FineTuned):
     state = dict(BaseEstimator.__getstate__(self))
     if "model_" not in state: return state
     with tempfile.TemporaryDirectory() as folder:
-        for saved in (state.pop("model_"), state.pop("tokenizer_")): saved.save_pretrained(folder)
-        state["folder_"] = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+        state.pop("model_").save_pretrained(folder)
+        state.pop("tokenizer_").save_pretrained(folder)
+        files = list(Path(folder).iterdir())
+        state["folder_"] = {path.name: path.read_bytes() for path in files}
     return state
 
 @patch
@@ -107,22 +111,23 @@ def __setstate__(self:FineTuned, state):
 def _text_columns(X):
     "The texts in `X`, a list or column of strings or of pairs of strings, as columns."
     rows = list(X.values if hasattr(X, "values") else X)
-    pairs = bool(rows) and not isinstance(rows[0], str) and np.ndim(rows[0])==1
-    if pairs: columns = dict(text=[row[0] for row in rows], text2=[row[1] for row in rows])
-    else: columns = dict(text=rows)
+    columns = dict(text=rows)
+    if rows and not isinstance(rows[0], str) and np.ndim(rows[0])==1:
+        first, second = [row[0] for row in rows], [row[1] for row in rows]
+        columns = dict(text=first, text2=second)
     for name,texts in columns.items():
         for i,text in enumerate(texts):
-            if not isinstance(text, str):
-                raise InputError(f"row {i} of X: its {name} is {text!r}; every text must be a string")
-    return {name: [str(text) for text in texts] for name,texts in columns.items()}
+            if isinstance(text, str): continue
+            raise InputError(f"row {i} of X: its {name} is {text!r}; every text must be a string")
+    return {name: list(map(str, texts)) for name,texts in columns.items()}
 
 class TextClassifier(ClassifierMixin, FineTuned):
     "A language model that is fine-tuned by `fit` and classifies texts."
     def fit(self, X, y):
         "Train on texts or pairs of texts `X` with labels `y`, or an indicator of several labels."
         columns, y = _text_columns(X), np.asarray(y)
-        if len(columns["text"])!=len(y):
-            raise InputError(f"{len(columns['text'])} texts but {len(y)} labels")
+        n = len(columns["text"])
+        if n!=len(y): raise InputError(f"{n} texts but {len(y)} labels")
         self.multi_label_ = y.ndim==2
         if self.multi_label_:
             self.classes_ = np.arange(y.shape[1])
@@ -130,25 +135,29 @@ class TextClassifier(ClassifierMixin, FineTuned):
         else: self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_)<2: raise InputError(
             f"every label is {self.classes_[0]!r}; a classifier needs at least two classes")
-        label = ClassLabel(names=[str(c) for c in self.classes_])
+        label = ClassLabel(names=list(map(str, self.classes_)))
         if self.multi_label_: label = List(label)
         features = Features({**dict.fromkeys(columns, Value("string")), "label": label})
         rows = Dataset.from_dict({**columns, "label": labels}, features)
-        texts = [text for texts in columns.values() for text in texts]
+        texts = sum(columns.values(), [])
         return self._learn(TextClassification(self.max_length), DatasetDict(train=rows), texts)
 
 # %% ../nbs/50_estimators.ipynb #cell-13
 @patch
-def predict_proba(self:TextClassifier, X):
-    "Probabilities of `classes_` for the texts `X`."
+def predict_proba(self:TextClassifier,
+    X, # Texts, or pairs of texts
+) -> np.ndarray: # Probabilities `(texts, classes)` float32, in the order of `classes_`
+    "How likely each class is for each of `X`; before `fit` a `NotFittedError`."
     check_is_fitted(self, "model_")
     columns = _text_columns(X)
     return class_probabilities(self.model_, self.tokenizer_, columns["text"], columns.get("text2"),
                                self.max_length)
 
 @patch
-def predict(self:TextClassifier, X):
-    "The likeliest of `classes_` for the texts `X`, or an indicator of those above one half."
+def predict(self:TextClassifier,
+    X, # Texts, or pairs of texts
+) -> np.ndarray: # Labels `(texts,)`; with several labels zeros and ones, `(texts, classes)`
+    "The likeliest of `classes_` for each of `X`, or an indicator of those above one half."
     p = self.predict_proba(X)
     if self.multi_label_: return (p>.5).astype(int)
     return self.classes_[p.argmax(1)]
@@ -156,14 +165,16 @@ def predict(self:TextClassifier, X):
 # %% ../nbs/50_estimators.ipynb #cell-17
 def _word_lists(X, name="X"):
     "`X` as lists of strings; a text that was not cut into words is an error."
-    rows = [row if isinstance(row, str) else list(row) for row in X]
-    if not rows: raise InputError(f"{name} is empty; give at least one list of strings")
-    for i,row in enumerate(rows):
+    rows = []
+    for i,row in enumerate(X):
+        words = list(row)
+        bad = [word for word in words if not isinstance(word, str)]
         if isinstance(row, str): bad = [row]
-        else: bad = [word for word in row if not isinstance(word, str)]
         if bad: raise InputError(f"row {i} of {name}: {bad[0]!r} is not as expected; "
                                  "give a list of strings a row")
-    return [[str(word) for word in row] for row in rows]
+        rows.append(list(map(str, words)))
+    if not rows: raise InputError(f"{name} is empty; give at least one list of strings")
+    return rows
 
 # %% ../nbs/50_estimators.ipynb #cell-18
 class TokenClassifier(FineTuned):
@@ -175,7 +186,7 @@ class TokenClassifier(FineTuned):
             raise InputError(f"{len(words)} lists of words but {len(tags)} of tags")
         rows = Dataset.from_dict(dict(words=words, tags=tags))
         task = TokenClassification(self.max_length)
-        self._learn(task, DatasetDict(train=rows), [" ".join(some) for some in words])
+        self._learn(task, DatasetDict(train=rows), list(map(" ".join, words)))
         self.classes_ = np.array(task.names)
         return self
 
@@ -184,10 +195,13 @@ class TokenClassifier(FineTuned):
         check_is_fitted(self, "model_")
         return tag_probabilities(self.model_, self.tokenizer_, _word_lists(X), self.max_length)
 
-    def predict(self, X): # The likeliest tag of each word
-        return [self.classes_[p.argmax(1)].tolist() for p in self.predict_proba(X)]
+    def predict(self, X):
+        "The likeliest tag of each word, a list a row."
+        best = [p.argmax(1) for p in self.predict_proba(X)]
+        return [self.classes_[ids].tolist() for ids in best]
 
-    def score(self, X, y): # F1 of the spans, 0 to 1
+    def score(self, X, y):
+        "F1 of the spans, 0 to 1."
         return entity_scores(_word_lists(y, "y"), self.predict(X))["f1"]
 
 # %% ../nbs/50_estimators.ipynb #cell-25
@@ -204,15 +218,17 @@ def learning_curve(
     seeds:int=5, # Handfuls for each number
 ) -> pd.DataFrame: # Columns `method`, `labels`, `seed`, `f1` (macro, 0 to 1)
     "Score each of `methods` on the test split after learning from few rows."
-    test, found = dataset["test"], []
+    test = dataset["test"]
+    found = []
     for n in labels:
         for seed in range(seeds):
             rows = sample_per_class(dataset["train"], n, seed)
             for name,method in methods.items():
                 method = clone(method)
                 if "random_state" in method.get_params(): method.set_params(random_state=seed)
-                predicted = method.fit(rows["text"], rows["label"]).predict(test["text"])
-                found.append(dict(method=name, labels=n, seed=seed, f1=f1(test["label"], predicted)))
+                method.fit(rows["text"], rows["label"])
+                score = f1(test["label"], method.predict(test["text"]))
+                found.append(dict(method=name, labels=n, seed=seed, f1=score))
     return pd.DataFrame(found)
 
 # %% ../nbs/50_estimators.ipynb #cell-28

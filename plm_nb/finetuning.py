@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from datasets import Dataset, DatasetDict
 from torch import nn
+from torch.nn.utils.rnn import pad_sequence
 from .checkpoints import ResumableTrainer
 from .data import InputError
 from .metrics import bootstrap
@@ -24,31 +25,33 @@ from .tokenizer import load_tokenizer, tokenizer_hash
 from .training import Log, arguments
 
 # %% ../nbs/43_finetuning.ipynb #60f62d5c
+_MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+
 def _unstacked(rows):
     "Rows of several texts as rows of one."
     found = []
     for row in rows:
-        for i in range(len(row["input_ids"])): found.append({name: values[i] for name,values in row.items()})
+        for i in range(len(row["input_ids"])):
+            found.append({name: values[i] for name,values in row.items()})
     return found
 
 def _padded_labels(labels):
     "Labels as a tensor: numbers, or lists up to the longest, filled with -100."
     if not isinstance(labels[0], list): return torch.tensor(labels)
-    longest = max(map(len, labels))
-    return torch.tensor([some + [-100]*(longest-len(some)) for some in labels])
+    rows = [torch.tensor(some) for some in labels]
+    return pad_sequence(rows, batch_first=True, padding_value=-100)
 
-def padded(
-    tokenizer, # Of the model
-): # A function from rows to a batch of tensors: `(b, t)`, or `(b, choices, t)`, and `labels`
-    "A collator that fills rows up to the longest among them, on the right."
-    names = {"input_ids", "attention_mask", "token_type_ids"}
+def padded(tokenizer): # From rows to a batch: tensors `(b, t)`, or `(b, choices, t)`, `labels`
+    "A collator: a function that fills rows up to the longest among them, on the right."
     def collate(rows):
-        texts = [{name: values for name,values in row.items() if name in names} for row in rows]
+        inputs = [name for name in _MODEL_INPUTS if name in rows[0]]
+        texts = [{name: row[name] for name in inputs} for row in rows]
         choices = isinstance(rows[0]["input_ids"][0], list)
         if choices: texts = _unstacked(texts)
         batch = tokenizer.pad(texts, padding_side="right", return_tensors="pt")
         if choices:
-            for name in list(batch): batch[name] = batch[name].view(len(rows), -1, batch[name].shape[-1])
+            for name,values in list(batch.items()):
+                batch[name] = values.view(len(rows), -1, values.shape[-1])
         if "labels" in rows[0]: batch["labels"] = _padded_labels([row["labels"] for row in rows])
         return batch
     return collate
@@ -67,12 +70,13 @@ def by_length(
     batch_size:int=64, # Rows per batch
 ): # Yields the numbers of some rows, and their batch
     "All of `rows` in batches of about equal length, the longest first."
-    lengths = [row_length(ids) for ids in rows["input_ids"]]
-    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    lengths = np.array([row_length(ids) for ids in rows["input_ids"]])
+    order = np.argsort(-lengths, kind="stable").tolist()
     for start in range(0, len(order), batch_size):
         some = order[start:start+batch_size]
         yield some, collate([rows[i] for i in some])
 
+# %% ../nbs/43_finetuning.ipynb #4889fcdd
 @torch.no_grad()
 def row_logits(
     model:nn.Module, # With a head
@@ -81,24 +85,25 @@ def row_logits(
     batch_size:int=64, # Rows per batch
 ) -> list[np.ndarray]: # For each row float32, `(labels,)` for a text, `(t, labels)` for its tokens
     "The logits of `model` for each of `rows`, in their order."
+    model.eval()
     found = [None]*len(rows)
     for some,batch in by_length(rows, collate, batch_size):
-        logits = model.eval()(**batch.to(model.device)).logits.float().cpu().numpy()
-        for i,row in zip(some, logits): found[i] = row
+        logits = model(**batch.to(model.device)).logits
+        for i,row in zip(some, logits.float().cpu().numpy()): found[i] = row
     return found
 
 # %% ../nbs/43_finetuning.ipynb #26ee9470
 @dataclass(frozen=True)
 class FinetuningArguments:
-    "How a model learns a task."
-    size:str = "mini" # tiny, mini, small, medium or base; of random weights, where no model is given
+    "How a model learns a task; an `InputError` names a value that cannot be."
+    size:str = "mini" # tiny, mini, small, medium or base; of random weights, if no model is given
     epochs:float = 5 # Passes over the rows
     batch_size:int = 16 # Rows per step
-    learning_rate:float = None # Of the base model; 3e-4, or 7e-5 where others trained it, if not given
-    head_learning_rate:float = None # Of the head; 5e-3, or 1e-3 where others trained the model, if not given
+    learning_rate:float = None # Of the base model; if not given 3e-4, or 7e-5 if others trained it
+    head_learning_rate:float = None # Of the head; if not given 5e-3, or 1e-3 on such a model
     weight_decay:float = .01 # Pull towards zero
     l2_sp:float = 0. # Pull towards the weights that training starts from (L2-SP)
-    trainable:str = "all" # all, head, the last layers as last-1, last-2 …, or lora for low-rank additions
+    trainable:str = "all" # all, head, last-1, last-2 … (layers), or lora for low-rank additions
     labels_per_class:int = None # Learn from so many rows of each class; from all, if not given
     save_steps:int = None # Steps between checkpoints; none, if not given
     seed:int = 0 # Of the rows drawn, of new weights and of the order
@@ -106,63 +111,76 @@ class FinetuningArguments:
     def __post_init__(self):
         layers = self.trainable.removeprefix("last-")
         if self.trainable not in ("all", "head", "lora") and not layers.isdecimal():
-            raise InputError(f"trainable {self.trainable!r}: unknown; choose all, head, last-1, last-2 … or lora")
+            raise InputError(f"trainable {self.trainable!r}: unknown; "
+                             "choose all, head, last-1, last-2 … or lora")
         for name in ("weight_decay", "l2_sp"):
             value = getattr(self, name)
             if not value>=0: raise InputError(f"{name} {value}: a pull is 0 or more")
 
     def for_start(self,
-        start:str|Path|None, # The folder or hub name that training starts from; None: random weights
+        start:str|Path|None, # The folder or hub name to start from; None: random weights
     ):
-        "The same, with the learning rates that suit `start` where none are asked for."
+        "The same, with the learning rates that suit `start` where none are given."
         foreign = start is not None and not (Path(start)/"run.json").is_file()
         base, head = (7e-5, 1e-3) if foreign else (3e-4, 5e-3)
         if self.learning_rate is not None: base = self.learning_rate
         if self.head_learning_rate is not None: head = self.head_learning_rate
         return replace(self, learning_rate=base, head_learning_rate=head)
 
+def _settings(folder, args, **settings):
+    "`args` in the words of `TrainingArguments`; an `InputError` names what cannot be."
+    return arguments(str(folder), epochs=args.epochs, save_steps=args.save_steps, seed=args.seed,
+                     learning_rate=args.learning_rate, per_device_train_batch_size=args.batch_size,
+                     train_sampling_strategy="group_by_length", **settings)
+
 # %% ../nbs/43_finetuning.ipynb #6184c12b
 def _head(model):
     "The weights of `model` beside its base model; none where the head is the embedding."
     prefix = model.base_model_prefix + "."
-    head = [p for name,p in model.named_parameters() if not name.startswith(prefix)]
-    if len(head)==len(list(model.parameters())): return []
+    weights = dict(model.named_parameters())
+    head = [p for name,p in weights.items() if not name.startswith(prefix)]
+    if len(head)==len(weights): return []
     return head
 
 def _low_rank(model, rank=8):
     "Put a product of two thin matrices beside each matrix of `model`."
     try: from peft.tuners.lora import LoraConfig, LoraModel
-    except ImportError: raise InputError("trainable lora: needs peft; pip install 'plm_nb[lora]'") from None
+    except ImportError:
+        raise InputError("trainable lora: needs peft; pip install 'plm_nb[lora]'") from None
     config = LoraConfig(r=rank, lora_alpha=2*rank, target_modules="all-linear")
     return LoraModel(model, config, "default")
 
 def _freeze(model, trainable):
-    "Let only those weights of `model` learn that `trainable` names; the wrapped model for lora, else None."
+    "Let only what `trainable` names learn; the wrapped model for lora, else None."
     if trainable=="all": return None
     head = _head(model)
-    wrapped = _low_rank(model) if trainable=="lora" else None
-    if wrapped is None: model.requires_grad_(False)
+    wrapped = None
+    if trainable=="lora": wrapped = _low_rank(model)
+    else: model.requires_grad_(False)
     if trainable.startswith("last-"):
         stacks = [m for m in model.modules() if isinstance(m, nn.ModuleList)]
-        for p in max(stacks, key=len)[-int(trainable[5:]):].parameters(): p.requires_grad = True
+        n = int(trainable.removeprefix("last-"))
+        max(stacks, key=len)[-n:].requires_grad_()
     for p in head: p.requires_grad = True
     return wrapped
 
 # %% ../nbs/43_finetuning.ipynb #3cb12d82
 def _groups(model, args):
-    "The weights that learn, as groups for the optimizer: base model and head, matrices and the rest."
-    head, groups = {id(p) for p in _head(model)}, {}
-    for p in model.parameters():
-        if not p.requires_grad: continue
-        new, matrix = id(p) in head, p.ndim>1
-        groups.setdefault((new, matrix), []).append(p)
+    "The weights that learn, in groups for the optimizer: base model or head, matrix or not."
+    head = {id(p) for p in _head(model)}
+    learning = [p for p in model.parameters() if p.requires_grad]
     rates = {False: args.learning_rate, True: args.head_learning_rate}
-    decays = {False: 0., True: args.weight_decay}
-    return [dict(params=some, lr=rates[new], weight_decay=decays[matrix], new=new)
-            for (new,matrix),some in sorted(groups.items(), key=lambda item: (item[0][0], not item[0][1]))]
+    found = []
+    for new,rate in rates.items():
+        some = [p for p in learning if (id(p) in head)==new]
+        matrices = [p for p in some if p.ndim>1]
+        others = [p for p in some if p.ndim<=1]
+        for params,decay in ((matrices, args.weight_decay), (others, 0.)):
+            if params: found.append(dict(params=params, lr=rate, weight_decay=decay, new=new))
+    return found
 
 def _pull_to_start(optimizer, strength):
-    "After each step of `optimizer`, move the base model back towards where it is now, by a share of `strength`."
+    "After each step of `optimizer`, move the base model back towards where it is now."
     start = {}
     for group in optimizer.param_groups:
         if group["new"]: continue
@@ -183,76 +201,87 @@ def fit(
     args:FinetuningArguments=FinetuningArguments(), # How it learns
     collator=None, # From rows to a batch; None: `padded`
     callbacks=(), # Of the trainer
-    checkpoints:str|Path="checkpoints", # Folder for them, written if training is interrupted, or by `save_steps`
+    checkpoints:str|Path="checkpoints", # Their folder, written if interrupted, or by `save_steps`
     resume:bool=False, # Go on from the newest of them
     **settings, # Any other `TrainingArguments`
-) -> ResumableTrainer: # Trained
+) -> ResumableTrainer: # After training, with the `model`
     "Train `model` on labelled `rows`."
     if args.learning_rate is None or args.head_learning_rate is None: args = args.for_start(None)
     fast_attention(model, max(map(row_length, rows["input_ids"])))
     wrapped = _freeze(model, args.trainable)
     optimizer = torch.optim.AdamW(_groups(model, args), fused=True)
     if args.l2_sp: _pull_to_start(optimizer, args.l2_sp)
-    found = arguments(str(checkpoints), epochs=args.epochs, save_steps=args.save_steps, seed=args.seed,
-                      learning_rate=args.learning_rate, per_device_train_batch_size=args.batch_size,
-                      train_sampling_strategy="group_by_length", **settings)
-    trainer = ResumableTrainer(model=model, args=found, train_dataset=rows, data_collator=collator or padded(tokenizer),
-                               decay=.9, optimizers=(optimizer, None), callbacks=list(callbacks),
-                               processing_class=tokenizer)
+    trainer = ResumableTrainer(
+        model=model, args=_settings(checkpoints, args, **settings), train_dataset=rows,
+        data_collator=collator or padded(tokenizer), decay=.9, optimizers=(optimizer, None),
+        callbacks=list(callbacks), processing_class=tokenizer)
     trainer.train(resume_from_checkpoint=resume)
     if wrapped: trainer.model = wrapped.merge_and_unload()
     trainer.model.requires_grad_()
     return trainer
 
+# %% ../nbs/43_finetuning.ipynb #1869462e
+def intervals(
+    task:Task, # Whose `score` is computed
+    lines:list[dict], # From `lines` of the task
+) -> dict: # For each score its two ends, as `f1_low` and `f1_high`
+    "The intervals of 95 % of the scores of `lines`."
+    return bootstrap(lambda weights: task.score(lines, weights), len(lines))
+
 # %% ../nbs/43_finetuning.ipynb #6203a820
 def _score_split(run, split, rows, task, model, tokenizer):
-    "Let `model` answer `rows`; keep a line a row, the scores with their intervals, and the task's picture."
+    "Predict `rows` with `model`; keep a line a row, the scores with intervals, and a picture."
     lines = task.lines(model.eval(), tokenizer, rows)
-    figures = task.score(lines)
-    run.score(split, lines, {**figures, **intervals(task, lines), "n": len(lines)})
+    figures = {**task.score(lines), **intervals(task, lines), "n": len(lines)}
+    run.score(split, lines, figures)
     with plt.style.context("plm_nb.plm"):
         figure = task.picture(lines)
         if figure is None: return
-        (run.path/"plots").mkdir(exist_ok=True)
-        figure.savefig(run.path/"plots"/"answers.png", metadata={"Software": None})
+        plots = run.path/"plots"
+        plots.mkdir(exist_ok=True)
+        figure.savefig(plots/"answers.png", metadata={"Software": None})
         plt.close(figure)
 
+def _finish(run, trainer, dataset, task):
+    "Save the model, score every split but the training split, and finish the run."
+    model = trainer.model
+    trainer.save_model(str(run.path))
+    for split,rows in dataset.items():
+        if split!="train": _score_split(run, split, rows, task, model, trainer.processing_class)
+    losses = [line["loss"] for line in trainer.state.log_history if "loss" in line]
+    run.record["training"] = dict(
+        steps=trainer.state.global_step, loss_first=losses[0], loss_last=losses[-1],
+        parameters=model.num_parameters())
+    run.finish()
+    return run
+
+# %% ../nbs/43_finetuning.ipynb #4e75e959
 def _tokenizer_of(tokenizer, model):
     "`tokenizer`, loaded if it is a folder; the one beside `model` if it is None."
     if model is None and tokenizer is None:
-        raise InputError("random weights need a tokenizer; give --tokenizer, or a --model that has one")
+        raise InputError("random weights need a tokenizer; "
+                         "give --tokenizer, or a --model that has one")
     if tokenizer is None: return load_tokenizer(model)
     if isinstance(tokenizer, (str, Path)): return load_tokenizer(tokenizer)
     return tokenizer
 
 def _depends_on(dataset, task, learned, counts, tokenizer):
     "What a fine-tuning run depends on, for its record."
+    data = {f"{split} rows": len(rows) for split,rows in dataset.items()}
     names = task.labels(dataset)
-    data = {f"{split} rows": len(dataset[split]) for split in dataset}
     if names: data["classes"] = len(names)
-    data.update({"rows learned from": len(learned), **counts, "sha256": fingerprint(learned)})
-    return dict(tokenizer=dict(sha256=tokenizer_hash(tokenizer)), test_looks=int("test" in dataset), data=data,
+    data["rows learned from"] = len(learned)
+    data.update(counts, sha256=fingerprint(learned))
+    return dict(tokenizer=dict(sha256=tokenizer_hash(tokenizer)),
+                test_looks=int("test" in dataset), data=data,
                 pipeline_tag=task.pipeline_tag or task.name)
 
-def _finish(run, trainer, dataset, task):
-    "Save the model, score every split but the training split, and finish the run."
-    model, tokenizer = trainer.model, trainer.processing_class
-    trainer.save_model(str(run.path))
-    for split in dataset:
-        if split!="train": _score_split(run, split, dataset[split], task, model, tokenizer)
-    losses = [line["loss"] for line in trainer.state.log_history if "loss" in line]
-    run.record["training"] = dict(steps=trainer.state.global_step, loss_first=losses[0], loss_last=losses[-1],
-                                  parameters=model.num_parameters())
+def _count_look(folder):
+    "Note in the run at `folder`, if there is one, that its test split was looked at."
+    if not (Path(folder)/"run.json").is_file(): return
+    run = Run(folder)
+    run.record["test_looks"] = run.record.get("test_looks", 0)+1
     run.finish()
-    return run
-
-# %% ../nbs/43_finetuning.ipynb #1869462e
-def intervals(
-    task:Task, # Whose `score` is asked
-    lines:list[dict], # What it scores
-) -> dict: # For each score its two ends, as `f1_low` and `f1_high`
-    "The intervals of 95 % of the scores of `lines`."
-    return bootstrap(lambda weights: task.score(lines, weights), len(lines))
 
 # %% ../nbs/43_finetuning.ipynb #a5742120
 def finetune(
@@ -264,33 +293,28 @@ def finetune(
     args:FinetuningArguments=FinetuningArguments(), # How it is learned
     resume:bool=False, # Go on from the last checkpoint in `out`
 ) -> Run: # The finished run; its folder loads with the `AutoModelFor…` of the task
-    "Train a model for `task` on the rows of `dataset`, and score it."
+    "Train a model for `task` on `dataset` and score it; an `InputError` leaves no `out` behind."
     if run := finished(out, "finetune", resume): return run
-    task, args = task_named(task), args.for_start(model)
+    task = task_named(task)
+    args = args.for_start(model)
     if not isinstance(dataset, DatasetDict): dataset = load_task(dataset, task=task)
-    tokenizer, learned = _tokenizer_of(tokenizer, model), dataset["train"]
-    if args.labels_per_class is not None: learned = sample_per_class(learned, args.labels_per_class, args.seed)
+    tokenizer = _tokenizer_of(tokenizer, model)
+    learned = dataset["train"]
+    n = args.labels_per_class
+    if n is not None: learned = sample_per_class(learned, n, args.seed)
     net = task.new_model(model, tokenizer, dataset, args.size, args.seed)
     check_length(net, task.max_length)
     rows, counts = task.encode(learned, tokenizer)
-    asked = dict(model=model, task=task.name, max_length=task.max_length, **asdict(args))
-    if model: asked["size"] = None
-    settings = arguments(str(out), epochs=args.epochs, save_steps=args.save_steps, seed=args.seed,
-                         per_device_train_batch_size=args.batch_size) # raises before anything is written
+    given = dict(model=model, task=task.name, max_length=task.max_length, **asdict(args))
+    if model: given["size"] = None
+    _settings(out, args) # raises before anything is written
     depends = _depends_on(dataset, task, learned, counts, tokenizer)
-    run = Run.start(out, "finetune", asked, resume, seed=settings.seed, **depends)
-    log = Log(run.log, run.rewind)
-    trainer = fit(net, rows, tokenizer, args, task.collator(tokenizer), [log], run.path/"checkpoints", resume)
+    run = Run.start(out, "finetune", given, resume, seed=args.seed, **depends)
+    trainer = fit(net, rows, tokenizer, args, task.collator(tokenizer), [Log(run.log, run.rewind)],
+                  run.path/"checkpoints", resume)
     return _finish(run, trainer, dataset, task)
 
 # %% ../nbs/43_finetuning.ipynb #8b652e62
-def _count_look(folder):
-    "Note in the run at `folder`, if there is one, that its test split was looked at."
-    if not (Path(folder)/"run.json").is_file(): return
-    run = Run(folder)
-    run.record["test_looks"] = run.record.get("test_looks", 0)+1
-    run.finish()
-
 def evaluate(
     model:str|Path, # A folder with a model that was trained for the task
     dataset:str|Path|dict|DatasetDict, # What `load_task` takes, or gives
@@ -298,18 +322,21 @@ def evaluate(
     task:str|Task="text-classification", # What the model learned
     out:str|Path=None, # New folder for a run with a line for each row; None: none is kept
 ) -> dict: # The scores of the task, with intervals
-    "Score the model at `model` on a split of `dataset`."
+    "Score the model at `model` on a split of `dataset`; an `InputError` if it has no such split."
     if out: check_free(out)
     task = task_named(task)
     if not isinstance(dataset, DatasetDict): dataset = load_task(dataset, task=task)
-    if split not in dataset: raise InputError(f"the data set has no {split} split; its splits are {', '.join(dataset)}")
-    net, tokenizer, rows = task.load_model(model), load_tokenizer(model), dataset[split]
+    if split not in dataset:
+        raise InputError(f"the data set has no {split} split; its splits are {', '.join(dataset)}")
+    net = task.load_model(model)
     check_length(net, task.max_length)
-    asked = dict(model=model, split=split, task=task.name, max_length=task.max_length)
+    rows = dataset[split]
+    given = dict(model=model, split=split, task=task.name, max_length=task.max_length)
+    data = dict(rows=len(rows), sha256=fingerprint(rows))
+    looks = int(split=="test")
     with tempfile.TemporaryDirectory() as scratch:
-        run = Run.start(out or Path(scratch)/"run", "evaluate", asked, test_looks=int(split=="test"),
-                        data=dict(rows=len(rows), sha256=fingerprint(rows)))
-        _score_split(run, split, rows, task, net, tokenizer)
+        run = Run.start(out or Path(scratch)/"run", "evaluate", given, test_looks=looks, data=data)
+        _score_split(run, split, rows, task, net, load_tokenizer(model))
         run.finish()
     if split=="test": _count_look(model)
     return run.record["results"][split]

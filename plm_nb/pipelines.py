@@ -25,17 +25,20 @@ from .tokenizer import load_tokenizer
 def task(
     name:str, # A key of `TASKS`
     max_length:int=None, # Tokens that are read at once; None: as many as the task takes by itself
-    arch:str=None, # Family of a model of random weights, where the task writes; None: the task's own
+    arch:str=None, # Family of a model of random weights, for tasks that write; None: the task's own
     problem_type:str=None, # multi_label_classification or regression, of text-classification
 ) -> Task:
-    "The task that is called `name`."
+    "The task that is called `name`; an `InputError` names a setting that it does not have."
     kind = type(task_named(name))
     if arch and not issubclass(kind, (Translation, Dialogue)):
-        raise InputError(f"arch {arch}: only for tasks that write; {name} starts from a BERT, or from a folder")
+        raise InputError(f"arch {arch}: only for tasks that write; "
+                         f"{name} starts from a BERT, or from a folder")
     if problem_type and not issubclass(kind, TextClassification):
-        raise InputError(f"problem type {problem_type!r} of {name}: only text-classification has one")
-    given = dict(max_length=max_length, arch=arch, problem_type=problem_type)
-    return kind(**{setting: value for setting,value in given.items() if value is not None})
+        raise InputError(f"problem type {problem_type!r} of {name}: "
+                         "only text-classification has one")
+    settings = dict(max_length=max_length, arch=arch, problem_type=problem_type)
+    given = {name: value for name,value in settings.items() if value is not None}
+    return kind(**given)
 
 # %% ../nbs/49_pipelines.ipynb #aded3963
 def _by_head(architectures):
@@ -50,8 +53,8 @@ def task_of(
 ) -> str|None: # A key of `TASKS`; None: it cannot be told
     "The task that the model at `model` was trained for."
     if (Path(model)/"run.json").is_file():
-        said = runs.Run(model).record["arguments"].get("task")
-        if said: return said
+        named = runs.Run(model).record["arguments"].get("task")
+        if named: return named
     return _by_head(saved_config(model).architectures)
 
 # %% ../nbs/49_pipelines.ipynb #39463c5c
@@ -60,20 +63,21 @@ def parsed(
     name:str, # Of the file, for errors
     objects:bool, # Is each line a JSON object?
 ) -> list: # Strings or dicts
-    "The lines of `text`; the end of the last is no line."
+    "The lines of `text`, without ends of line; an `InputError` names a line that is no object."
     lines = [line.removesuffix("\r") for line in text.split("\n")]
-    if not lines[-1]: lines.pop()
+    if not lines[-1]: lines.pop() # a last line that ends leaves nothing behind it
     if not objects: return lines
     found = []
     for i,line in enumerate(lines, 1):
         try: row = json.loads(line)
         except ValueError: row = None
-        if not isinstance(row, dict): raise InputError(f"{name}: line {i} is no JSON object ({line[:40]!r})")
+        if not isinstance(row, dict):
+            raise InputError(f"{name}: line {i} is no JSON object ({line[:40]!r})")
         found.append(row)
     return found
 
 def inputs_of(
-    source, # Strings or dicts, a `Dataset`, or the path of a file: .jsonl an object a line, else a text a line
+    source, # Strings or dicts, a `Dataset`, or a path: .jsonl an object a line, else a text a line
 ) -> list: # Strings or dicts
     "What is to be answered in `source`, in its order."
     if isinstance(source, Dataset): return source.to_list()
@@ -87,18 +91,20 @@ def predict(
     task:str|Task=None, # A task or its name; None: what `model` was trained for
     max_length:int=None, # Tokens that are read at once; None: as many as the task takes by itself
 ) -> list[dict]: # The task's answer to each input, in their order
-    "What `model` answers to each of the inputs in `source`."
+    "What `model` answers to `source`; an `InputError` names an input that lacks something."
     found = task or task_of(model)
-    if found is None: raise InputError(
-        f"{model}: has no head for a task, or does not say for which; name one of {', '.join(TASKS)}")
+    if found is None:
+        raise InputError(f"{model}: has no head for a task, or does not say for which; "
+                         f"name one of {', '.join(TASKS)}")
     found = task_named(found)
     if max_length is not None: found.max_length = max_length
     inputs = inputs_of(source)
     for i,x in enumerate(inputs, 1):
         have = ("text",) if isinstance(x, str) else x
         for name in found.inputs:
-            if name not in have: raise InputError(
-                f"input {i}: {found.name} needs {' and '.join(found.inputs)}, {name} is missing")
+            if name in have: continue
+            needed = " and ".join(found.inputs)
+            raise InputError(f"input {i}: {found.name} needs {needed}, {name} is missing")
     net = found.load_model(model)
     check_length(net, found.max_length)
     return found.predict(net, load_tokenizer(model), inputs)
@@ -106,7 +112,7 @@ def predict(
 # %% ../nbs/49_pipelines.ipynb #0e9155da
 def verify(
     path:str|Path, # A run folder
-) -> dict: # `ok`; `files`: name to `ok`, `changed`, `missing` or `added`; `scores`: split to `ok` or the difference
+) -> dict: # `ok`; `files` and `scores`: name to `ok` or what is wrong
     "Recompute the fingerprints and the scores of the run at `path`, and compare."
     name = runs.Run(path).record["arguments"].get("task")
     if name not in TASKS: return runs.verify(path)

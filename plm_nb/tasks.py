@@ -8,7 +8,7 @@ __all__ = ['TASKS', 'Task', 'task_named', 'Columns', 'row_error', 'as_list', 'ch
 
 # %% ../nbs/40_tasks.ipynb #c5fecd68
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 import numpy as np
 import pandas as pd
@@ -44,7 +44,7 @@ class Task:
 def task_named(
     task:str|Task, # A key of `TASKS`, or a task, which is returned as it is
 ) -> Task:
-    "The task that is called `task`."
+    "The task that is called `task`; an `InputError` lists the names that there are."
     if isinstance(task, Task): return task
     if task not in TASKS:
         known = ", ".join(TASKS) or "nothing yet: import plm_nb.pipelines, which knows all tasks"
@@ -54,15 +54,23 @@ def task_named(
 # %% ../nbs/40_tasks.ipynb #55a5c6bd
 @dataclass(frozen=True)
 class Columns:
-    "Where a table holds what a task needs: a column's name, or its number from 0 where the file has no header."
+    "Where a table holds what a task needs: a column's name, or its number from 0."
     text:str|int = None # The text; None: the task's usual name
-    label:str|int = None # The answer, several columns with commas; None: the task's usual name
-    text2:str|int = None # The second text of a pair, or the choices, with commas; None: the usual name
+    label:str|int = None # The label, several columns with commas; None: the task's usual name
+    text2:str|int = None # The second text of a pair, or the choices, with commas; None: as above
 
     @property
-    def numbered(self) -> bool: # Are all that are given numbers?
-        given = [str(c) for c in (self.text, self.label, self.text2) if c is not None]
-        return len(given)>0 and all(c.replace(",", "").lstrip("-").isdigit() for c in given)
+    def numbered(self) -> bool: # True where all that are given are numbers
+        given = [str(which) for which in vars(self).values() if which is not None]
+        digits = [which.replace(",", "").lstrip("-") for which in given]
+        return bool(given) and all(map(str.isdigit, digits))
+
+    def with_usual(self,
+        **usual, # The task's usual names, by field
+    ):
+        "The same, with the `usual` names where none is given."
+        missing = {field: name for field,name in usual.items() if getattr(self, field) is None}
+        return replace(self, **missing)
 
 def row_error(
     path, # Of the file, or whatever the rows came from
@@ -74,9 +82,7 @@ def row_error(
     return InputError(f"{path}: row {i+1} {what}; {right}")
 
 # %% ../nbs/40_tasks.ipynb #da6d8d75
-def as_list(
-    cell, # Of a table
-) -> list:
+def as_list(cell) -> list:
     "A list as it is; whatever else stands in a `cell` as the only entry of one."
     if isinstance(cell, (list, np.ndarray)): return list(cell)
     return [cell]
@@ -86,8 +92,9 @@ def check_filled(
     path, # Where they came from, for the error
 ):
     "Raise an `InputError` that names the first row with an empty cell."
-    for name in rows:
-        empty = rows[name].isna() | (rows[name].astype(str).str.strip()=="")
+    for name,cells in rows.items():
+        is_blank = cells.astype(str).str.strip()==""
+        empty = cells.isna() | is_blank
         if not empty.any(): continue
         first = int(empty.to_numpy().argmax())
         raise InputError(f"{path}: row {first+1} of {len(rows)} has an empty {name}; "
@@ -98,8 +105,9 @@ def check_strings(
     name:str, # What one of them is called, for the error
 ):
     "Raise an `InputError` that names the first of `texts` that is no string, counted from 1."
-    for i,text in enumerate(texts):
-        if not isinstance(text, str): raise InputError(f"{name} {i+1} is {text!r}; every {name} must be a string")
+    for i,text in enumerate(texts, 1):
+        if isinstance(text, str): continue
+        raise InputError(f"{name} {i} is {text!r}; every {name} must be a string")
 
 # %% ../nbs/40_tasks.ipynb #a2de7344
 @patch
@@ -108,7 +116,7 @@ def read(self:Task,
     columns:Columns=Columns(), # Where it holds what
     encoding:str="utf-8", # Of a file of text
 ) -> pd.DataFrame:
-    "The table in the file at `path`, as it stands."
+    "The table in the file at `path`, as it stands; an `InputError` if it is none."
     suffix = Path(Path(path).name.removesuffix(".gz")).suffix
     headless = columns.numbered and suffix in (".csv", ".tsv", ".txt")
     return read_table(path, not headless, encoding)
@@ -120,12 +128,13 @@ def check(self:Task,
     columns:Columns=Columns(), # Where it holds what
 ) -> pd.DataFrame: # The columns of the task
     "The rows of `table` in the shape of this task; an `InputError` names the first that is wrong."
-    rows = pd.DataFrame({name: column(table, name, path) for name in self.columns})
+    cells = {name: column(table, name, path) for name in self.columns}
+    rows = pd.DataFrame(cells)
     check_filled(rows, path)
     return rows
 
 # %% ../nbs/40_tasks.ipynb #a5f17328
-def _plain(cell):
+def _cell_text(cell):
     "A cell as text."
     if isinstance(cell, (list, np.ndarray)): return " ".join(map(str, cell))
     return str(cell)
@@ -135,11 +144,13 @@ def key(self:Task,
     row:dict, # One row
 ) -> str:
     "The text of `row` that decides its split."
-    return "\t".join(_plain(row[name]) for name in self.inputs)
+    texts = [_cell_text(row[name]) for name in self.inputs]
+    return "\t".join(texts)
 
 def _split_table(rows, task):
     "One table as three splits."
-    split = np.array([split_of(normalize(task.key(row))) for row in rows.to_dict("records")])
+    keys = [task.key(row) for row in rows.to_dict("records")]
+    split = np.array([split_of(normalize(key)) for key in keys])
     return {name: rows[split==name] for name in ("train", "validation", "test")}
 
 def split_by_key(
@@ -149,58 +160,58 @@ def split_by_key(
     "Made rows as three splits: the fingerprint of a key decides, as it does for the corpus."
     splits = dict(train=[], validation=[], test=[])
     for key,row in rows: splits[split_of(key)].append(row)
-    return DatasetDict({name: Dataset.from_list(some, features=columns) for name,some in splits.items()})
+    found = DatasetDict()
+    for name,some in splits.items(): found[name] = Dataset.from_list(some, features=columns)
+    return found
 
 # %% ../nbs/40_tasks.ipynb #b155fa60
-def sorted_names(
-    names, # Strings
-) -> list[str]:
+def sorted_names(names:set[str]) -> list[str]:
     "`names` in the order of their numbers if all are numbers, else of the alphabet."
     if all(name.isascii() and name.isdigit() for name in names):
         return sorted(names, key=lambda name: (int(name), name))
     return sorted(names)
+
+def _place(row, i, j):
+    "Where the `j`-th label of row `i` stands in its file, counted from 1."
+    if "line" in row: return f"line {row['line'][j]}"
+    return f"row {i+1}"
 
 def known_labels(
     tables:dict, # Split to checked rows
     sources:dict, # Split to where they came from, for errors
     labels_of, # A function from a row to its labels; an empty one counts as none
 ) -> list[str]: # Sorted
-    "The labels that training shows; an `InputError` names the first row of another split with a new one."
+    "The labels that training shows; an `InputError` names the first row that has another one."
     known = set()
     for row in tables["train"].to_dict("records"): known.update(labels_of(row))
-    known.discard("")
+    names = sorted_names(known - {""})
     for split,table in tables.items():
         for i,row in zip(table.index, table.to_dict("records")):
             for j,label in enumerate(labels_of(row)):
                 if not label or label in known: continue
-                where = f"line {row['line'][j]}" if "line" in row else f"row {i+1}"
-                raise InputError(f"{sources[split]}: {where} (of {split}) has the label {label!r}, which training "
-                                 f"never shows; its labels are {', '.join(sorted_names(known)[:20])}")
-    return sorted_names(known)
+                shown, place = ", ".join(names[:20]), _place(row, i, j)
+                raise InputError(f"{sources[split]}: {place} (of {split}) has the label {label!r}, "
+                                 f"which training never shows; its labels are {shown}")
+    return names
 
 # %% ../nbs/40_tasks.ipynb #c8dce777
+def _with_class_names(table, features):
+    "`table` with names for numbers of classes; None where a label is hidden (-1)."
+    for name,feature in features.items():
+        of_list = getattr(feature, "feature", None)
+        if isinstance(feature, ClassLabel):
+            if (table[name]<0).any(): return None
+            table[name] = table[name].map(feature.int2str)
+        elif isinstance(of_list, ClassLabel): table[name] = table[name].map(of_list.int2str)
+    return table
+
 def _hub_tables(source):
-    "The splits of a hub's data set as tables, classes by name; a split whose answers are hidden is left out."
+    "The splits of a hub's data set as tables; a split with hidden labels is left out."
     tables = {}
     for split,dataset in load_hub(str(source)).items():
-        table, hidden = pd.DataFrame(dataset[:]), False
-        for name,feature in dataset.features.items():
-            one, many = isinstance(feature, ClassLabel), isinstance(getattr(feature, "feature", None), ClassLabel)
-            if one and (table[name]<0).any(): hidden = True
-            elif one: table[name] = table[name].map(feature.int2str)
-            elif many: table[name] = table[name].map(feature.feature.int2str)
-        if not hidden: tables[split] = table
+        table = _with_class_names(pd.DataFrame(dataset[:]), dataset.features)
+        if table is not None: tables[split] = table
     return tables
-
-def _tables(source, task, columns, encoding):
-    "Split to checked rows, and split to where they came from."
-    if isinstance(source, dict):
-        tables = {split: task.check(task.read(path, columns, encoding), path, columns) for split,path in source.items()}
-        return tables, source
-    if Path(source).exists() or Path(source).suffix:
-        tables = _split_table(task.check(task.read(source, columns, encoding), source, columns), task)
-    else: tables = {split: task.check(table, source, columns) for split,table in _hub_tables(source).items()}
-    return tables, dict.fromkeys(tables, source)
 
 @patch
 def features(self:Task,
@@ -211,11 +222,10 @@ def features(self:Task,
     return self.columns
 
 # %% ../nbs/40_tasks.ipynb #9525d170
-def dataset_task(
-    source, # What `load_task` takes
-) -> str|None: # A key of `TASKS`; None: it is no embedded data set
+def dataset_task(source) -> str|None: # A key of `TASKS`; None: it is no embedded data set
     "The task that the embedded data set `source` is of."
-    return next((name for name,kind in TASKS.items() if str(source) in kind.datasets), None)
+    for name,kind in TASKS.items():
+        if str(source) in kind.datasets: return name
 
 def _task_of(source, task):
     "The task that is meant by `task`, or by the embedded data set `source`."
@@ -225,26 +235,49 @@ def _task_of(source, task):
         raise InputError(f"{source}: this is a data set of {owner}, not of {found.name}")
     return found
 
+def _file_rows(path, task, columns, encoding):
+    "The checked rows of the file at `path`."
+    return task.check(task.read(path, columns, encoding), path, columns)
+
+def _tables(source, task, columns, encoding):
+    "Split to checked rows; of files, a file, or a data set of the hub."
+    if isinstance(source, dict):
+        return {split: _file_rows(path, task, columns, encoding) for split,path in source.items()}
+    if Path(source).exists() or Path(source).suffix:
+        return _split_table(_file_rows(source, task, columns, encoding), task)
+    tables = _hub_tables(source)
+    return {split: task.check(table, source, columns) for split,table in tables.items()}
+
+# %% ../nbs/40_tasks.ipynb #a6c346b0
+def _check_splits(tables, sources):
+    "Raise an `InputError` where a split is missing or empty."
+    if "train" not in tables:
+        raise InputError(f"{', '.join(tables)}: there is no train split; name a file for it")
+    for split,rows in tables.items():
+        if len(rows): continue
+        raise InputError(f"{sources[split]}: no row falls into the {split} split; "
+                         "give more rows, or one file per split")
+
 def load_task(
-    source:str|Path|dict="docs-package", # An embedded name, a file, two (`a.en,a.zh`), a hub name, or split to file
+    source:str|Path|dict="docs-package", # Embedded name, file, hub name, or split to file
     text:str|int=None, # Column of the text, see `Columns`
-    label:str|int=None, # Column of the answer
+    label:str|int=None, # Column of the label
     text2:str|int=None, # Column of a second text, or of the choices
     encoding:str="utf-8", # Of files of text
     task:str|Task=None, # None: that of the embedded data set, else text classification
 ) -> DatasetDict: # Splits with the columns of the task
-    "The rows of `task` in `source`; every row stays as it is there."
+    "The rows of `task` in `source`, as they stand; an `InputError` names the first that is wrong."
     task = _task_of(source, task)
     if str(source) in task.datasets: return task.datasets[str(source)]()
-    tables, sources = _tables(source, task, Columns(text, label, text2), encoding)
-    if "train" not in tables: raise InputError(f"{', '.join(tables)}: there is no train split; name a file for it")
+    tables = _tables(source, task, Columns(text, label, text2), encoding)
+    sources = source if isinstance(source, dict) else dict.fromkeys(tables, source)
+    _check_splits(tables, sources)
+    types = task.features(tables, sources)
+    found = DatasetDict()
     for split,rows in tables.items():
-        if not len(rows):
-            raise InputError(f"{sources[split]}: no row falls into the {split} split; "
-                             "give more rows, or one file per split")
-    columns = task.features(tables, sources)
-    def typed(rows): return Dataset.from_dict({name: list(rows[name]) for name in columns}, features=columns)
-    return DatasetDict({split: typed(rows) for split,rows in tables.items()})
+        cells = {name: list(rows[name]) for name in types}
+        found[split] = Dataset.from_dict(cells, features=types)
+    return found
 
 # %% ../nbs/40_tasks.ipynb #0d99f043
 def _by_label(rows):
@@ -255,26 +288,31 @@ def _by_label(rows):
 
 def sample_per_class(
     rows:Dataset, # Rows with a `label` column of classes
-    n:int, # Rows per class
+    n:int, # Rows per class, 1 or more
     seed:int=0, # Same seed, same rows
 ) -> Dataset: # `n` rows of every class, shuffled
-    "Draw `n` rows of each class of `rows`."
+    "Draw `n` rows of each class of `rows`; an `InputError` names the classes that have fewer."
     if n<1: raise InputError(f"{n} labels per class asked for; ask for at least 1")
     if not isinstance(rows.features.get("label"), ClassLabel):
-        raise InputError(f"{n} labels per class asked for, but these rows have no class each; leave it out")
-    names, by_label = rows.features["label"].names, _by_label(rows)
-    counts = {name: len(by_label.get(label, [])) for label,name in enumerate(names)}
-    short = [f"{name} has {count}" for name,count in counts.items() if count<n]
+        raise InputError(f"{n} labels per class asked for, but these rows have no class each; "
+                         "leave it out")
+    by_label = _by_label(rows)
+    short = []
+    picked = []
+    rng = random.Random(seed)
+    for label,name in enumerate(rows.features["label"].names):
+        having = by_label.get(label, [])
+        if len(having)<n: short.append(f"{name} has {len(having)}")
+        else: picked += rng.sample(having, n)
     if short:
-        raise InputError(f"{n} rows per class asked for, but {', '.join(short)}; ask for fewer labels per class")
-    rng, picked = random.Random(seed), []
-    for label in range(len(names)): picked += rng.sample(by_label[label], n)
+        raise InputError(f"{n} rows per class asked for, but {', '.join(short)}; "
+                         "ask for fewer labels per class")
     rng.shuffle(picked)
     return rows.select(picked)
 
 # %% ../nbs/40_tasks.ipynb #0e6f05c2
 @patch
-def labels(self:Task, dataset:DatasetDict) -> list|None: # None: those that the head always has
+def labels(self:Task, dataset:DatasetDict) -> list[str]|None: # None: the head knows them itself
     "The names of what the head answers."
 
 @patch
@@ -293,37 +331,52 @@ def new_model(self:Task,
 
 @patch
 def load_model(self:Task, folder:str|Path) -> nn.Module:
-    "The model in `folder` that was trained for this task."
+    "The model in `folder` that was trained for this task; an `InputError` if it has another head."
     return load(folder, self.auto_class or self.name)
 
-# %% ../nbs/40_tasks.ipynb #b3498d95
+# %% ../nbs/40_tasks.ipynb #8c6de917
 @patch
-def encode(self:Task, rows:Dataset, tokenizer) -> tuple[Dataset,dict]: # What the model reads, with `labels`; counts
+def encode(self:Task,
+    rows:Dataset, # With the columns `inputs`, and `label` where it is known
+    tokenizer, # Of the model
+) -> tuple[Dataset,dict]: # `input_ids`, `attention_mask`, `labels`; name to number of rows cut
     "The ids of `rows`, and how many of them had to be cut or left out."
     raise NotImplementedError
 
 @patch
-def collator(self:Task, tokenizer):
-    "What turns encoded rows into a batch; None: that of the room on fine-tuning."
+def collator(self:Task, tokenizer): # None: `padded` of the room on fine-tuning
+    "A function from encoded rows to a batch, a dict of tensors."
 
 @patch
-def lines(self:Task, model:nn.Module, tokenizer, rows:Dataset) -> list[dict]:
-    "For each of `rows` the number of the `row`, its `label` and the `prediction`."
+def predict(self:Task,
+    model:nn.Module, # With the head of this task
+    tokenizer, # Of the model
+    inputs:list, # Dicts with the columns `inputs`, or strings for a text
+) -> list[dict]: # One for each of `inputs`, in their order
+    "What `model` answers to `inputs`."
+    raise NotImplementedError
+
+# %% ../nbs/40_tasks.ipynb #ed6f775f
+@patch
+def lines(self:Task,
+    model:nn.Module, # With the head of this task
+    tokenizer, # Of the model
+    rows:Dataset, # With labels
+) -> list[dict]: # For each row its number `row` (from 0), its `label` and the `prediction`
+    "Each label of `rows` beside what `model` predicts."
     raise NotImplementedError
 
 @patch
-def predict(self:Task, model:nn.Module, tokenizer, inputs:list) -> list[dict]: # One for each of `inputs`
-    "What `model` answers to `inputs`, dicts with the columns `inputs`, or strings for a text."
-    raise NotImplementedError
-
-@patch
-def score(self:Task, lines:list[dict], weights=None) -> dict: # Name to figure, 0 to 1
-    "The scores of `lines`; `weights`, `(lines,)` or `(k, lines)`: how often each counts; None: once."
-    right = np.array([line["label"]==line["prediction"] for line in lines], float)
+def score(self:Task,
+    lines:list[dict], # From `lines`
+    weights:np.ndarray=None, # How often each counts, `(lines,)` or `(k, lines)`; None: once
+) -> dict: # Name to figure, 0 to 1; to `k` of them where `weights` has `k` rows
+    "The scores of `lines`; unless a task has its own, the share that is right."
+    right = [line["label"]==line["prediction"] for line in lines]
     if weights is None: weights = np.ones(len(lines))
-    share = weights@right/np.sum(weights, axis=-1)
+    share = weights@np.array(right, float)/np.sum(weights, axis=-1)
     return dict(accuracy=share.tolist())
 
 @patch
-def picture(self:Task, lines:list[dict]):
-    "A figure of what was taken for what; None: there is none."
+def picture(self:Task, lines:list[dict]): # A figure of matplotlib; None: there is none
+    "A picture of the predictions."

@@ -8,20 +8,19 @@ __all__ = ['anonymous', 'docs_package', 'problem_type_of', 'class_names', 'encod
 
 # %% ../nbs/44_text_classification.ipynb #24fbe9c7
 import math, re
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
 from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
 from fastcore.basics import patch
 from torch import nn
-from transformers import BertPreTrainedModel
 from transformers.models.bert.modeling_bert import BertLayer
 from .data import DOCS, InputError, column, load_corpus
 from .finetuning import padded, row_logits
 from .metrics import confusion, plot_confusion, scores
 from .models import AUTO_CLASSES, HEAD_LABELS, build, check_length, load, saved_config
-from .tasks import Columns, Task, as_list, check_filled, check_strings, known_labels, row_error
+from .tasks import Columns, Task, as_list, check_filled, check_strings
+from .tasks import known_labels, row_error
 from .text_metrics import label_scores, number_scores
 
 # %% ../nbs/44_text_classification.ipynb #11cadfb7
@@ -29,71 +28,68 @@ def _label_list(cell, path, i):
     "The labels in a `cell`: a list, or text with commas."
     if isinstance(cell, str):
         labels = [label.strip() for label in cell.split(",")]
-        return list(dict.fromkeys(label for label in labels if label))
+        return list(dict.fromkeys(filter(None, labels)))
     if isinstance(cell, (list, np.ndarray)):
-        if all(label is not None and str(label).strip() for label in cell): return list(dict.fromkeys(map(str, cell)))
-    raise row_error(path, i, f"has {cell!r} for its labels", "write a list, or names with commas; an empty one for none")
+        if all(label is not None and str(label).strip() for label in cell):
+            return list(dict.fromkeys(map(str, cell)))
+    raise row_error(path, i, f"has {cell!r} for its labels",
+                    "write a list, or names with commas; an empty one for none")
 
 def _number(cell, path, i):
     "The finite number in a `cell`."
     try: number = float(cell)
     except (TypeError, ValueError): number = math.nan
     if math.isfinite(number): return number
-    raise row_error(path, i, f"has the label {cell!r}", "regression needs a finite number in every row")
+    raise row_error(path, i, f"has the label {cell!r}",
+                    "regression needs a finite number in every row")
 
+# %% ../nbs/44_text_classification.ipynb #9b8ab8e9
 def _text_rows(table, path, columns, problem_type):
     "Columns `text`, perhaps `text2`, and `label` of `table`: names, lists of names, or numbers."
-    picked = dict(text="text" if columns.text is None else columns.text)
-    if columns.text2 is not None: picked["text2"] = columns.text2
-    rows = pd.DataFrame({name: column(table, which, path) for name,which in picked.items()})
-    label = column(table, "label" if columns.label is None else columns.label, path).rename("label")
-    if problem_type!="multi_label_classification": check_filled(label.to_frame(), path)
+    columns = columns.with_usual(text="text", label="label")
+    rows = column(table, columns.text, path).to_frame("text")
+    if columns.text2 is not None: rows["text2"] = column(table, columns.text2, path)
+    label = column(table, columns.label, path).rename("label")
+    read = dict(multi_label_classification=_label_list, regression=_number).get(problem_type)
+    if read is not _label_list: check_filled(label.to_frame(), path)
     check_filled(rows, path)
     rows = rows.astype(str)
-    if problem_type=="multi_label_classification": read = _label_list
-    elif problem_type=="regression": read = _number
-    else: return rows.assign(label=label.astype(str))
+    if read is None: return rows.assign(label=label.astype(str))
     return rows.assign(label=[read(cell, path, i) for i,cell in enumerate(label)])
 
 # %% ../nbs/44_text_classification.ipynb #cb1bb3df
 _blanked = [*DOCS, "np", "pd", "scikit", "learn", "python", "hugging", "face", "tensor", "pytorch"]
-_library_names = re.compile(r"\b(" + "|".join(_blanked) + r")\b", re.IGNORECASE)
+_library_names = re.compile(rf"\b({'|'.join(_blanked)})\b", re.IGNORECASE)
 
-def anonymous(
-    text:str, # Any text
-) -> str: # The same without the names of the eight libraries
+def anonymous(text:str) -> str: # Without the names of the eight libraries, with single spaces
     "Take from `text` the names that would give the answer away."
     return " ".join(_library_names.sub(" ", text).split())
 
+# %% ../nbs/44_text_classification.ipynb #d92e3ed9
 def docs_package() -> DatasetDict: # Columns `text` and `label` (eight classes)
-    "The first paragraph of every document of `docs`, library names blanked, labelled with its package."
+    "The first paragraph of each document of `docs`, names blanked, labelled with its package."
     columns = Features(text=Value("string"), label=ClassLabel(names=sorted(DOCS)))
-    def rows(documents):
+    found = DatasetDict()
+    for split,documents in load_corpus("docs").items():
         texts = [anonymous(text.split("\n\n")[0]) for text in documents["text"]]
         labels = [name.split(".")[0] for name in documents["id"]]
-        return Dataset.from_dict(dict(text=texts, label=labels), features=columns)
-    return DatasetDict({split: rows(documents) for split,documents in load_corpus("docs").items()})
+        found[split] = Dataset.from_dict(dict(text=texts, label=labels), features=columns)
+    return found
 
 # %% ../nbs/44_text_classification.ipynb #47ac5dc4
-def problem_type_of(
-    label, # The feature of a column of labels
-) -> str: # As transformers calls it
-    "Whether `label` is one class, several labels or a number."
+def problem_type_of(label) -> str: # A `problem_type` of transformers
+    "Whether `label`, the feature of a column of labels, is one class, several labels or a number."
     if isinstance(label, ClassLabel): return "single_label_classification"
     if isinstance(getattr(label, "feature", None), ClassLabel): return "multi_label_classification"
     return "regression"
 
-def class_names(
-    label, # The feature of a column of labels
-) -> list[str]|None: # None: the labels are numbers
-    "The names of the classes in a column of labels."
-    kind = problem_type_of(label)
-    if kind=="regression": return None
-    if kind=="multi_label_classification": return label.feature.names
-    return label.names
+def class_names(label) -> list[str]|None: # None: the labels are numbers
+    "The names of the classes of `label`, the feature of a column of labels."
+    return getattr(getattr(label, "feature", label), "names", None)
 
+# %% ../nbs/44_text_classification.ipynb #385939c7
 def _targets(rows):
-    "The labels of `rows` as a head is asked for them."
+    "The labels of `rows` as the loss needs them."
     label = rows.features["label"]
     if problem_type_of(label)!="multi_label_classification": return rows["label"][:]
     ids = range(len(label.feature.names))
@@ -102,10 +98,11 @@ def _targets(rows):
 def encode_rows(
     rows:Dataset, # Columns `text`, perhaps `text2`, perhaps `label`
     tokenizer, # Of the model
-    max_length:int=128, # Tokens at which a row is cut
-) -> tuple[Dataset,int]: # `input_ids`, `attention_mask`, for pairs `token_type_ids`, maybe `labels`; how many were cut
+    max_length:int=128, # Tokens at which a row is cut, 3 or more
+) -> tuple[Dataset,int]: # `input_ids`, `attention_mask`, perhaps `token_type_ids` and `labels`
     "The ids of `rows`, and the number of rows that were too long."
-    if max_length<3: raise InputError(f"max_length {max_length}: a row needs at least 3 tokens, [CLS] and [SEP] too")
+    if max_length<3: raise InputError(
+        f"max_length {max_length}: a row needs at least 3 tokens, [CLS] and [SEP] too")
     second = rows["text2"][:] if "text2" in rows.column_names else None
     ids = tokenizer(rows["text"][:], second, truncation=True, max_length=max_length,
                     return_token_type_ids=second is not None)
@@ -115,26 +112,26 @@ def encode_rows(
     return Dataset.from_dict(found), cut
 
 # %% ../nbs/44_text_classification.ipynb #5f086ee0
+@torch.no_grad()
 def mean_pooling(
-    model:BertPreTrainedModel, # A BERT with a head for whole texts
+    model:nn.Module, # A BERT of transformers with a head for whole texts
     weight:float=8.0, # How much the mean counts beside what `[CLS]` holds itself
-) -> BertPreTrainedModel: # The same model, one layer deeper
+) -> nn.Module: # The same model, one layer deeper
     "Append a layer through which the first token starts as the mean of its text."
-    config, identity = model.config, torch.eye(model.config.hidden_size)
+    config = model.config
     layer = BertLayer(config, layer_idx=config.num_hidden_layers).apply(model._init_weights)
-    attention = layer.attention.self
-    scales = [(attention.value, 1.), (layer.attention.output.dense, weight), (model.bert.pooler.dense, .5)]
-    with torch.no_grad():
-        for silent in (attention.query, layer.output.dense):
-            silent.weight.zero_()
-            silent.bias.zero_()
-        for passing,scale in scales:
-            passing.weight.copy_(scale*identity)
-            passing.bias.zero_()
+    same = torch.eye(config.hidden_size)
+    layer.attention.self.query.weight.zero_()
+    layer.attention.self.value.weight.copy_(same)
+    layer.attention.output.dense.weight.copy_(weight*same)
+    layer.output.dense.weight.zero_()
+    model.bert.pooler.dense.weight.copy_(same/2)
+    model.bert.pooler.dense.bias.zero_()
     model.bert.encoder.layer.append(layer)
     config.num_hidden_layers += 1
     return model
 
+# %% ../nbs/44_text_classification.ipynb #d591875b
 def model_of_texts(
     head:str, # text-classification or multiple-choice
     start, # A folder or hub name; None: random weights
@@ -144,10 +141,10 @@ def model_of_texts(
     seed:int=0, # Of everything that is new in it
 ) -> nn.Module:
     "A model with a head for whole texts; a BERT whose head is new gets the pooling layer too."
-    if start is None: model, fresh = build(size, tokenizer, head, labels=labels, seed=seed), True
-    else:
-        model = load(start, head, labels, tokenizer, seed=seed)
-        fresh = AUTO_CLASSES[head].__name__.removeprefix("AutoModel") not in str(saved_config(start).architectures)
+    if start is None: model = build(size, tokenizer, head, labels=labels, seed=seed)
+    else: model = load(start, head, labels, tokenizer, seed=seed)
+    suffix = AUTO_CLASSES[head].__name__.removeprefix("AutoModel")
+    fresh = start is None or suffix not in str(saved_config(start).architectures)
     if fresh and model.config.model_type=="bert":
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -158,12 +155,12 @@ def model_of_texts(
 def class_probabilities(
     model:nn.Module, # For sequence classification
     tokenizer, # Its tokenizer
-    texts:list[str], # What to classify
+    texts:list[str], # What to classify, one or more
     text2:list[str]=None, # The second texts of pairs
     max_length:int=128, # Tokens at which a text is cut
     batch_size:int=64, # Texts per batch
-) -> np.ndarray: # Probabilities `(n, classes)` float32 in the order of `texts`, or the number, `(n, 1)`
-    "How likely each class is for each of `texts`."
+) -> np.ndarray: # Probabilities `(n, classes)` float32 in the order of `texts`, or numbers `(n, 1)`
+    "How likely each class is for each of `texts`; an `InputError` names a text that is none."
     check_length(model, max_length)
     if not len(texts): raise InputError("no text to predict; give at least one")
     check_strings(texts, "text")
@@ -175,14 +172,15 @@ def class_probabilities(
     if model.config.problem_type=="regression": return logits.numpy()
     return logits.softmax(-1).numpy()
 
+# %% ../nbs/44_text_classification.ipynb #9330c507
 def _named(model): return [model.config.id2label[i] for i in range(model.config.num_labels)]
 
 def _decision(model, probabilities):
-    "What the `probabilities` of one text say: the likeliest class, the labels above one half, or the number."
-    names, kind = _named(model), model.config.problem_type
+    "What the `probabilities` of one text say: the likeliest class, the labels above ½, a number."
+    kind = model.config.problem_type
     if kind=="regression": return float(probabilities[0])
-    if kind=="multi_label_classification": return [name for name,p in zip(names, probabilities) if p>.5]
-    return names[probabilities.argmax()]
+    if kind!="multi_label_classification": return _named(model)[probabilities.argmax()]
+    return [name for name,p in zip(_named(model), probabilities) if p>.5]
 
 # %% ../nbs/44_text_classification.ipynb #345f7a6a
 class TextClassification(Task):
@@ -197,38 +195,39 @@ class TextClassification(Task):
         super().__init__(max_length)
         kinds = "single_label_classification", "multi_label_classification", "regression"
         if problem_type not in (None, *kinds):
-            raise InputError(f"problem type {problem_type!r}: unknown; choose from {', '.join(kinds)}")
+            raise InputError(f"problem type {problem_type!r}: unknown; "
+                             f"choose from {', '.join(kinds)}")
         self.problem_type = problem_type
 
-    def check(self, table, path, columns=Columns()): return _text_rows(table, path, columns, self.problem_type)
+    def check(self, table, path, columns=Columns()):
+        return _text_rows(table, path, columns, self.problem_type)
 
     def key(self, row):
-        if "text2" in row: return row["text"]+"\t"+row["text2"]
-        return row["text"]
+        return "\t".join(row[name] for name in ("text", "text2") if name in row)
 
     def features(self, tables, sources):
-        texts = [name for name in tables["train"] if name!="label"]
-        label = self._label(tables, sources)
-        return Features({**dict.fromkeys(texts, Value("string")), "label": label})
+        columns = dict.fromkeys(tables["train"], Value("string"))
+        return Features({**columns, "label": self._label(tables, sources)})
 
     def _label(self, tables, sources):
         "The feature of the labels."
         if self.problem_type=="regression": return Value("float64")
-        if self.problem_type=="multi_label_classification":
-            return List(ClassLabel(names=known_labels(tables, sources, lambda row: row["label"])))
-        names = known_labels(tables, sources, lambda row: [row["label"]])
+        names = known_labels(tables, sources, lambda row: as_list(row["label"]))
+        if self.problem_type=="multi_label_classification": return List(ClassLabel(names=names))
         if len(names)<2:
-            raise InputError(f"{sources['train']}: every label is {names[0]!r}; a classifier needs at least two classes")
+            raise InputError(f"{sources['train']}: every label is {names[0]!r}; "
+                             "a classifier needs at least two classes")
         return ClassLabel(names=names)
 
 # %% ../nbs/44_text_classification.ipynb #b6753925
 @patch
 def labels(self:TextClassification, dataset):
-    return class_names(dataset["train"].features["label"]) or ["score"] # one name is a number on a scale
+    return class_names(dataset["train"].features["label"]) or ["score"] # one name means regression
 
 @patch
 def new_model(self:TextClassification, start, tokenizer, dataset, size="mini", seed=0):
-    model = model_of_texts(self.name, start, tokenizer, self.labels(dataset), size, seed)
+    labels = self.labels(dataset)
+    model = model_of_texts(self.name, start, tokenizer, labels, size, seed)
     kind = problem_type_of(dataset["train"].features["label"])
     if kind=="multi_label_classification": model.config.problem_type = kind
     return model
@@ -238,113 +237,126 @@ def encode(self:TextClassification, rows, tokenizer):
     found, cut = encode_rows(rows, tokenizer, self.max_length)
     return found, {"rows cut": cut}
 
+# %% ../nbs/44_text_classification.ipynb #dd7828ef
 def _true_labels(rows, model):
     "The labels of `rows` by name, of which `model` must know each, or numbers."
-    names = class_names(rows.features["label"])
+    label = rows.features["label"]
+    names = class_names(label)
     if (names is None)!=(model.config.problem_type=="regression"):
         given = "numbers" if names is None else "classes"
         raise InputError(f"the labels are {given}, the model gives the other")
     if names is None: return [float(x) for x in rows["label"]]
     for name in names:
-        if name not in model.config.label2id:
-            known = ", ".join(_named(model))
-            raise InputError(f"the model never learned the label {name!r}; its labels are {known}")
-    if problem_type_of(rows.features["label"])=="single_label_classification": return [names[i] for i in rows["label"]]
+        if name in model.config.label2id: continue
+        raise InputError(f"the model never learned the label {name!r}; "
+                         f"its labels are {', '.join(_named(model))}")
+    if isinstance(label, ClassLabel): return label.int2str(rows["label"][:])
     return [[names[i] for i in some] for some in rows["label"]]
 
+# %% ../nbs/44_text_classification.ipynb #0a49520d
 @patch
 def lines(self:TextClassification, model, tokenizer, rows):
     second = rows["text2"][:] if "text2" in rows.column_names else None
     labels = _true_labels(rows, model)
     found = []
-    for i,p in enumerate(class_probabilities(model, tokenizer, rows["text"][:], second, self.max_length)):
+    likely = class_probabilities(model, tokenizer, rows["text"][:], second, self.max_length)
+    for i,p in enumerate(likely):
         line = dict(row=i, label=labels[i], prediction=_decision(model, p))
         if model.config.problem_type is None: line["probability"] = float(p.max())
         found.append(line)
     return found
 
 # %% ../nbs/44_text_classification.ipynb #2154301b
+def _answer(model, p):
+    "What is said of one text with the probabilities `p`, rounded to six places."
+    rounded = [round(float(x), 6) for x in p]
+    if model.config.problem_type=="regression": return dict(score=rounded[0])
+    return dict(label=_decision(model, p), probability=max(rounded),
+                probabilities=dict(zip(_named(model), rounded)))
+
 @patch
 def predict(self:TextClassification, model, tokenizer, inputs):
     rows = [dict(text=x) if isinstance(x, str) else x for x in inputs]
+    texts = [row.get("text") for row in rows]
     second = None
     if any("text2" in row for row in rows):
         second = [row.get("text2") for row in rows]
         check_strings(second, "text2")
-    found = []
-    texts = [row.get("text") for row in rows]
-    for row,p in zip(rows, class_probabilities(model, tokenizer, texts, second, self.max_length)):
-        if model.config.problem_type=="regression": found.append(dict(row, score=round(float(p[0]), 6)))
-        else: found.append(dict(row, label=_decision(model, p), probability=round(float(p.max()), 6),
-                                probabilities={name: round(float(x), 6) for name,x in zip(_named(model), p)}))
-    return found
+    likely = class_probabilities(model, tokenizer, texts, second, self.max_length)
+    return [{**row, **_answer(model, p)} for row,p in zip(rows, likely)]
 
-def _columns_of(lines): return [line["label"] for line in lines], [line["prediction"] for line in lines]
+# %% ../nbs/44_text_classification.ipynb #0a39d498
+def _class_ids(lines):
+    "Labels and predictions of `lines` as numbers of names, and the names."
+    labels = [line["label"] for line in lines]
+    both = labels + [line["prediction"] for line in lines]
+    ids, names = pd.factorize(pd.Series(both, dtype=object), sort=True)
+    return ids[:len(lines)], ids[len(lines):], list(names)
 
 @patch
 def score(self:TextClassification, lines, weights=None):
-    labels, predictions = _columns_of(lines)
+    labels = [line["label"] for line in lines]
+    predictions = [line["prediction"] for line in lines]
     if isinstance(labels[0], list): return label_scores(labels, predictions, weights=weights)
     if isinstance(labels[0], float): return number_scores(labels, predictions, weights=weights)
-    names = sorted({*labels, *predictions})
-    ids = {name: i for i,name in enumerate(names)}
-    labels, predictions = [ids[name] for name in labels], [ids[name] for name in predictions]
+    labels, predictions, _ = _class_ids(lines)
     return scores(labels, predictions, weights=weights)
 
+# %% ../nbs/44_text_classification.ipynb #9378cc5c
 @patch
 def picture(self:TextClassification, lines):
-    labels, predictions = _columns_of(lines)
-    if not isinstance(labels[0], str): return None
-    names = sorted({*labels, *predictions})
-    figure, axes = plt.subplots(figsize=(5.5, 4.5))
-    plot_confusion(confusion(*([names.index(name) for name in some] for some in (labels, predictions)), names), axes)
-    return figure
+    if not isinstance(lines[0]["label"], str): return None
+    return plot_confusion(confusion(*_class_ids(lines))).figure
 
 # %% ../nbs/44_text_classification.ipynb #bae2622d
 def right_choice(
-    choices:list, # Of one row
-    label, # Its number from 0, or its text
+    choices:list, # Of one row, two or more texts
+    label, # The number of the right one, from 0, or its text
     path, # Where the row came from, for errors
     i:int, # The row, from 0
 ) -> int: # Its number
-    "Which of `choices` the `label` means."
-    texts = [c for c in choices if isinstance(c, str) and c.strip()]
-    if len(choices)<2 or len(texts)<len(choices):
-        raise row_error(path, i, f"has the choices {choices}", "give at least two texts, none of them empty")
+    "Which of `choices` the `label` means; an `InputError` if that is not one."
+    filled = [isinstance(choice, str) and choice.strip()!="" for choice in choices]
+    if len(choices)<2 or not all(filled):
+        raise row_error(path, i, f"has the choices {choices}",
+                        "give at least two texts, none of them empty")
     found = {j for j,choice in enumerate(choices) if choice==label or str(j)==str(label)}
     if len(found)==1: return found.pop()
-    raise row_error(path, i, f"has the label {label!r}, which means {len(found)} of its {len(choices)} choices",
+    count = f"{len(found)} of its {len(choices)} choices"
+    raise row_error(path, i, f"has the label {label!r}, which means {count}",
                     "give the number of one choice, from 0, or its text")
 
+# %% ../nbs/44_text_classification.ipynb #09e2e0b3
 def several_columns(
     table:pd.DataFrame, # Of rows
     which, # The name of a column, or of several with commas between them
     path, # Where the table came from, for errors
-) -> list[list]: # For each row the cells of these columns; a cell that is a list counts as its entries
+) -> list[list]: # A row's cells; a cell that is a list counts as its entries
     "What stands in one column or in several, row by row."
-    names = [which] if which in table.columns else [name.strip() for name in str(which).split(",")]
-    columns = [column(table, name, path) for name in names]
-    rows = []
-    for cells in zip(*columns):
-        found = []
-        for cell in cells: found += as_list(cell)
-        rows.append(found)
+    names = [which]
+    if which not in table.columns: names = [name.strip() for name in str(which).split(",")]
+    rows = [[] for _ in range(len(table))]
+    for name in names:
+        for row,cell in zip(rows, column(table, name, path)): row += as_list(cell)
     return rows
 
 # %% ../nbs/44_text_classification.ipynb #b63a4704
 class MultipleChoice(Task):
     "The right one of several texts."
     name = "multiple-choice"
-    columns = Features(text=Value("string"), choices=List(Value("string")), label=Value("int64"))
+    columns = Features(text=Value("string"), choices=List(Value("string")),
+                       label=Value("int64"))
     inputs = "text", "choices"
 
     def check(self, table, path, columns=Columns()):
-        texts = column(table, "text" if columns.text is None else columns.text, path).to_frame("text")
-        labels = column(table, "label" if columns.label is None else columns.label, path).to_frame("label")
-        for some in (texts, labels): check_filled(some, path)
-        choices = several_columns(table, "choices" if columns.text2 is None else columns.text2, path)
-        right = [right_choice(some, label, path, i) for i,(some,label) in enumerate(zip(choices, labels.label))]
-        return texts.astype(str).assign(choices=choices, label=right)
+        columns = columns.with_usual(text="text", label="label", text2="choices")
+        rows = column(table, columns.text, path).to_frame("text")
+        rows["label"] = column(table, columns.label, path)
+        check_filled(rows, path)
+        choices = several_columns(table, columns.text2, path)
+        right = [right_choice(some, label, path, i)
+                 for i,(some,label) in enumerate(zip(choices, rows.label))]
+        return rows[["text"]].astype(str).assign(choices=choices, label=right)
 
     def key(self, row): return row["text"]
 
@@ -353,33 +365,38 @@ class MultipleChoice(Task):
 
     def encode(self, rows, tokenizer):
         "Each choice beside the text, and the choices of a row together."
-        n, pairs = len(rows[0]["choices"]), dict(text=[], text2=[])
+        n = len(rows[0]["choices"])
+        pairs = dict(text=[], text2=[])
         for i,row in enumerate(rows):
-            if len(row["choices"])!=n: raise InputError(
-                f"row {i+1} has {len(row['choices'])} choices, the first has {n}; give each the same number")
+            some = row["choices"]
+            if len(some)!=n: raise InputError(f"row {i+1} has {len(some)} choices, "
+                                              f"the first has {n}; give each the same number")
             pairs["text"] += [row["text"]]*n
-            pairs["text2"] += row["choices"]
+            pairs["text2"] += some
         found, cut = encode_rows(Dataset.from_dict(pairs), tokenizer, self.max_length)
-        stacked = {name: [found[name][i:i+n] for i in range(0, len(found), n)] for name in found.column_names}
-        if "label" in rows.column_names: stacked["labels"] = rows["label"][:]
-        return Dataset.from_dict(stacked), {"choices cut": cut}
+        stacked = found.batch(n)
+        if "label" in rows.column_names: stacked = stacked.add_column("labels", rows["label"][:])
+        return stacked, {"choices cut": cut}
 
 # %% ../nbs/44_text_classification.ipynb #ce140e97
 @patch
 def predict(self:MultipleChoice, model, tokenizer, inputs):
     check_length(model, self.max_length)
-    asked = Dataset.from_list([dict(text=x["text"], choices=x["choices"]) for x in inputs])
-    rows, _ = self.encode(asked, tokenizer)
+    given = [dict(text=x["text"], choices=x["choices"]) for x in inputs]
+    rows, _ = self.encode(Dataset.from_list(given), tokenizer)
     found = []
-    for row,logits in zip(asked, row_logits(model, rows, padded(tokenizer), 16)):
-        p = torch.from_numpy(logits).softmax(-1).numpy()
+    for row,logits in zip(given, row_logits(model, rows, padded(tokenizer), 16)):
+        p = torch.from_numpy(logits).softmax(-1)
         best = int(p.argmax())
-        found.append(dict(text=row["text"], label=best, choice=row["choices"][best], probability=round(float(p[best]), 6)))
+        found.append(dict(text=row["text"], label=best, choice=row["choices"][best],
+                          probability=round(float(p[best]), 6)))
     return found
 
+# %% ../nbs/44_text_classification.ipynb #01ae1748
 @patch
 def lines(self:MultipleChoice, model, tokenizer, rows):
     found = []
-    for i,(row,said) in enumerate(zip(rows, self.predict(model, tokenizer, rows))):
-        found.append(dict(row=i, label=row["label"], prediction=said["label"], probability=said["probability"]))
+    for i,said in enumerate(self.predict(model, tokenizer, rows)):
+        found.append(dict(row=i, label=rows[i]["label"], prediction=said["label"],
+                          probability=said["probability"]))
     return found

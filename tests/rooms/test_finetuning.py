@@ -18,7 +18,7 @@ WRONG = [dict(labels_per_class=10**6), dict(labels_per_class=0), dict(size="huge
          dict(trainable="last-x"), dict(l2_sp=-1.)]
 
 def test_rates_follow_the_start(run, task, tmp_path):
-    "Else a body that others trained forgets at the rates that suit ours."
+    "Else a base model that others trained forgets at the rates that suit ours."
     load(run.path, "text-classification").save_pretrained(tmp_path/"theirs")
     load_tokenizer(run.path).save_pretrained(tmp_path/"theirs")
     def rates(start, **asked):

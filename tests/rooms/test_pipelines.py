@@ -1,4 +1,4 @@
-"Every job from files to answers: trained, scored, verified, asked again, in Python and from the shell."
+"Every task from files to answers: trained, scored, verified, asked again, in Python and from the shell."
 import json
 import random
 import pytest
@@ -35,7 +35,7 @@ def conll(path, rows):
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    "A file for each job, a tokenizer, and a body with random weights."
+    "A file for each task, a tokenizer, and a base model with random weights."
     d, rows = tmp_path_factory.mktemp("jobs"), list(lines(60))
     (d/"corpus.txt").write_text("\n".join(t for _,t,_,_ in rows)*5)
     jsonl(d/"text-classification.jsonl", [dict(text=t, label=where) for _,t,_,where in rows])

@@ -27,13 +27,13 @@ def refused(f, *args, words=(), **kwargs):
 def labels(rows): return [rows.features["label"].names[i] for i in rows["label"]]
 
 def test_every_row_once_and_as_it_stands(tmp_path):
-    "The three parts hold every row once, each where the fingerprint of its text sends it."
+    "The three splits hold every row once, each where the fingerprint of its text sends it."
     task = load_task(table(tmp_path, ROWS))
     assert sorted((t, l) for p in task.values() for t,l in zip(p["text"], labels(p)))==sorted(ROWS)
     for name,part in task.items(): assert {split_of(normalize(t)) for t in part["text"]}=={name}
 
 def test_order_of_rows_decides_nothing(tmp_path):
-    "Shuffled rows give the same parts and the same classes."
+    "Shuffled rows give the same splits and the same classes."
     one, rows = load_task(table(tmp_path, ROWS)), ROWS[:]
     random.Random(0).shuffle(rows)
     two = load_task(table(tmp_path, rows))
@@ -42,7 +42,7 @@ def test_order_of_rows_decides_nothing(tmp_path):
         assert one[p].features["label"].names==two[p].features["label"].names==["a", "b", "c"]
 
 def test_copies_on_one_side(tmp_path):
-    "A shouted copy of a text is in the part of the text."
+    "A shouted copy of a text is in the split of the text."
     task = load_task(table(tmp_path, ROWS+[(t.upper()+" ", l) for t,l in ROWS]))
     seen = [{normalize(t) for t in part["text"]} for part in task.values()]
     assert not (seen[0]&seen[1] or seen[0]&seen[2] or seen[1]&seen[2])
@@ -75,7 +75,7 @@ def test_labels_of_jsonl_and_parquet(tmp_path):
     refused(load_task, tmp_path/"a.jsonl", words=["a.jsonl", "row 2", "label"])
 
 def test_pairs(tmp_path):
-    "Both texts of a pair decide its part; the same first text may stand in two parts."
+    "Both texts of a pair decide its split; the same first text may stand in two splits."
     rows = [(f"first {i%10}", f"second {i}", "ab"[i%2]) for i in range(200)]
     task = load_task(table(tmp_path, rows, columns=("text", "other", "label")), text2="other")
     assert set(task["train"].column_names)=={"text", "text2", "label"}
@@ -96,7 +96,7 @@ def test_few_of_a_wrong_number(tmp_path, n):
     refused(sample_per_class, load_task(table(tmp_path, ROWS))["train"], n, words=[str(n)])
 
 def test_parts_in_files(tmp_path):
-    "Three files stay three parts; the file with an unknown label is the one that is named."
+    "Three files stay three splits; the file with an unknown label is the one that is named."
     files = {p: table(tmp_path, ROWS[i:i+9], p+".csv") for i,p in enumerate(("train", "validation", "test"))}
     task = load_task(files)
     assert {p: len(task[p]) for p in task}==dict.fromkeys(files, 9) and task["test"]["text"][0]=="text number 2"
@@ -111,7 +111,7 @@ def test_empty_cell(tmp_path, at, cell):
     refused(load_task, table(tmp_path, [*ROWS[:4], row, *ROWS]), words=["rows.csv", "row 5", at])
 
 def test_wrong_tables(tmp_path):
-    "One class, too few rows for three parts, a column that is not there, no such file, no header where one is needed."
+    "One class, too few rows for three splits, a column that is not there, no such file, no header where one is needed."
     refused(load_task, table(tmp_path, [(t, "a") for t,_ in ROWS]), words=["rows.csv", "'a'", "two classes"])
     refused(load_task, table(tmp_path, ROWS[:3]), words=["rows.csv", "more rows"])
     path = table(tmp_path, ROWS)
@@ -146,7 +146,7 @@ ROW = {"text-classification": lambda i: dict(text=f"text {i}", label="ab"[i%2]),
 @pytest.mark.parametrize("kind", ["jsonl", "parquet", "jsonl.gz"])
 @pytest.mark.parametrize("task", ROW)
 def test_every_shape(tmp_path, task, kind):
-    "Rows of every task from three kinds of file: every one once, in the shape of its task, the parts by its text."
+    "Rows of every task from three kinds of file: every one once, in the shape of its task, the splits by its text."
     rows, path = [ROW[task](i) for i in range(120)], tmp_path/f"rows.{kind}"
     if kind=="parquet": pd.DataFrame(rows).to_parquet(path)
     else: lines(tmp_path, "rows.jsonl", rows)
@@ -160,7 +160,7 @@ def test_every_shape(tmp_path, task, kind):
 
 @pytest.mark.parametrize("task", ["multiple-choice", "question-answering", "dialogue"])
 def test_copies_of_a_text_on_one_side(tmp_path, task):
-    "The text decides the part and the answer has no say: two questions about one page are together."
+    "The text decides the split and the label has no say: two questions about one page are together."
     rows = [r for i in range(120) for r in (ROW[task](i), ROW[task](i))]
     if task=="question-answering": rows = [r | dict(id=str(i), question=f"Which {i}?") for i,r in enumerate(rows)]
     made = load_task(lines(tmp_path, "a.jsonl", rows), task=task)
@@ -409,7 +409,7 @@ def test_dialogues(tmp_path):
     assert one["test"]["messages"][0][1]["role"]=="assistant" and sum(map(len, one.values()))==300
 
 def test_wrong_wishes(tmp_path):
-    "Unknown tasks and problem types, an embedded task of another shape, no train part, rows without classes."
+    "Unknown tasks and problem types, an embedded task of another shape, no train split, rows without classes."
     path = table(tmp_path, ROWS)
     refused(load_task, path, task="poetry", words=["poetry", "dialogue"])
     refused(TextClassification, problem_type="ordinal", words=["ordinal", "regression"])
@@ -419,7 +419,7 @@ def test_wrong_wishes(tmp_path):
     refused(sample_per_class, load_task(path, label="label", task="summarization")["train"], 3, words=["no class"])
 
 def test_data_sets_of_the_hub(monkeypatch):
-    "Classes by their names, also in lists; a part whose answers are hidden is left out."
+    "Classes by their names, also in lists; a split whose labels are hidden is left out."
     def hub(features, **parts):
         made = {p: Dataset.from_list(rows, features=Features(features)) for p,rows in parts.items()}
         monkeypatch.setattr("plm_nb.tasks.load_hub", lambda source: made)

@@ -17,19 +17,19 @@ def embedded():
 
 @pytest.mark.parametrize("name", [n for n in EMBEDDED if n!="ui-zh"])
 def test_shape_and_sizes(embedded, name):
-    "Three parts in the shape of the task, eight of ten rows for training."
+    "Three splits in the shape of the task, eight of ten rows for training."
     rows = {p: len(ds) for p,ds in embedded[name].items()}
     assert list(rows)==["train", "validation", "test"] and .75<rows["train"]/sum(rows.values())<.85 and rows["test"]>200
     if features := TASKS[EMBEDDED[name][0]].columns: assert all(ds.features==features for ds in embedded[name].values())
 
 def test_one_split(embedded):
-    "A question is in the part of its page, and so are the dialogues."
+    "A question is in the split of its page, and so are the dialogues."
     for part,ds in embedded["docs-types"].items(): assert {split_of(i.rpartition(":")[0]) for i in ds["id"]}=={part}
     for part,ds in embedded["docs-chat"].items():
         assert {split_of(m[0]["content"].split()[2]) for m in ds["messages"]}=={part}
 
 def test_no_page_in_two_parts(embedded):
-    "Neither a page nor a body nor a question of one part stands in another."
+    "Neither a page nor a body nor a question of one split stands in another."
     texts = {"docs-types": lambda r: r["context"], "docs-headline": lambda r: r["text"],
              "docs-chat": lambda r: r["messages"][0]["content"], "docs-code": lambda r: " ".join(r["words"])}
     for name,text in texts.items():
@@ -86,13 +86,13 @@ def test_names_of_libraries_are_blanked():
     assert anonymous("NumPy and torch.nn, sklearn-like; numpyish")=="and .nn, -like; numpyish"
 
 def test_docs_package(embedded):
-    "Eight classes, no name of a library left, and all classes in every part."
+    "Eight classes, no name of a library left, and all classes in every split."
     task = embedded["docs-package"]
     assert len(task["train"].features["label"].names)==8
     for part in task.values(): assert all(t==anonymous(t) for t in part["text"]) and len(set(part["label"]))==8
 
 def test_ui_zh():
-    "Chinese for English, no English text in two parts; without the package, the name of the extra."
+    "Chinese for English, no English text in two splits; without the package, the name of the extra."
     with pytest.raises(InputError, match=r"plm_nb\[zh\]"): ui_zh("no_such_language_pack")
     try: task = ui_zh()
     except InputError: pytest.skip("jupyterlab-language-pack-zh-CN is not installed")

@@ -89,7 +89,7 @@ def test_cut_rows_are_counted(tok, length):
     assert [len(i) for i in ids["input_ids"]]==[min(n, length) for n in full]
 
 def test_wrong_input(run, task, tok, tmp_path):
-    "One class, a text that is none, labels that were never learned, a part that is not there."
+    "One class, a text that is none, labels that were never learned, a split that is not there."
     def refused(what, f, *args, **kwargs):
         with pytest.raises(InputError, match=what) as e: f(*args, **kwargs)
         assert "\n" not in str(e.value)
