@@ -312,7 +312,7 @@ def _stoppable(trainer):
 def _refuse(self:ResumableTrainer, what, value, numbers):
     "Raise an `InputError` that names the rows where `what` is not finite."
     raise InputError(f"step {self.state.global_step+1}: the {what} is {value:.3g}, at rows "
-                     f"{', '.join(map(str, numbers))} of the data; no weight has seen it. "
+                     f"{', '.join(map(str, numbers))} of the data; no weight was changed by it. "
                      "Look at these rows, or lower the learning rate and go on from the last "
                      "checkpoint")
 

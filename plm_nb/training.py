@@ -181,7 +181,7 @@ class Trainer(transformers.Trainer):
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         with _narrow_stream(model): logits, labels, _, pairs = logits_at_labels(model, inputs)
         if not len(labels):
-            raise InputError("a batch asks for nothing: every label is -100; "
+            raise InputError("a batch has nothing to learn from: every label is -100; "
                              "look at the collator and at the labels of the data")
         alone = num_items_in_batch is None # as in an evaluation
         loss = _summed(logits, labels)/(len(labels) if alone else num_items_in_batch)

@@ -27,7 +27,7 @@ def alone(tmp_path_factory):
         return made[task]
     return run
 
-# numbers that are none
+# a loss or a score that is NaN
 
 class At(TrainerCallback):
     "Calls `do` with the model when step `k` begins."
@@ -63,7 +63,7 @@ def test_not_finite(tmp_path, task, what, spoil):
     with pytest.raises(InputError, match=rf"step {k}: the {what} is (nan|inf)") as e: t.train()
     named = map(int, re.search(r"rows ([\d, ]+\d)", str(e.value))[1].split(", "))
     assert sorted(named)==sorted(map(t.train_dataset["input_ids"][:].index, seen.rows)), str(e.value)
-    assert all(torch.equal(w, before[name]) for name,w in t.model.state_dict().items()) # no weight has seen it
+    assert all(torch.equal(w, before[name]) for name,w in t.model.state_dict().items()) # no weight was changed
     assert checkpoints(tmp_path/"run")=={3, 6}
     assert t.state.log_history[-1]["step"]==k-1 and all(math.isfinite(l.get("loss", 0)) for l in t.state.log_history)
 
@@ -72,7 +72,7 @@ def test_it_goes_on_from_the_last_finite_checkpoint(alone, tmp_path):
     with pytest.raises(InputError): trainer("mlm", tmp_path, callbacks=[At(8, spoil_loss)]).train()
     assert resumed("mlm", tmp_path)==alone("mlm")
 
-def test_a_metric_that_is_none(tmp_path):
+def test_a_metric_that_is_nan(tmp_path):
     "Else the best checkpoint is never found, and nobody is told."
     def score(found): return dict(score=.5 if t.state.global_step<6 else math.nan)
     t = trainer("classes", tmp_path/"run", metrics=score, metric_for_best_model="score")
