@@ -20,7 +20,7 @@ from plm_nb.models import build, config, layout
 WORDS = [f"word{i}" for i in range(31)]
 TEXTS = [". ".join(" ".join(WORDS[(i*j+k)%31] for j in range(1, 3+(i+k)%5)) for k in range(4))+"." for i in range(60)]
 CASES = [*((o, a) for o,r in OBJECTIVES.items() for a in r.archs), ("classes", "bert"), ("classes", "gpt2")]
-LONG = [("mlm", "bert"), ("mlm+nsp", "bert"), ("clm", "gpt2"), ("clm", "lstm"), ("plm", "xlnet"), ("denoise", "t5"),
+LONG = [("mlm", "bert"), ("mlm+nsp", "bert"), ("clm", "gpt2"), ("clm", "lstm"), ("permutation", "xlnet"), ("denoise", "t5"),
         ("classes", "bert")] # one of each kind
 SHARED = [("mlm+nsp", "bert"), ("clm", "gpt2"), ("classes", "bert")] # their losses are counted in three ways
 
