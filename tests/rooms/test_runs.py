@@ -118,6 +118,14 @@ def test_lines_that_cannot_be_scored(tmp_path, odd):
     Run(folder).finish()
     assert not verify(folder, accuracy)["ok"]
 
+def test_a_run_of_before(tmp_path):
+    "Lines that name parts, as they did before splits, are refused by name."
+    folder = finished(tmp_path/"run")
+    lines = (folder/"scores.jsonl").read_text()
+    (folder/"scores.jsonl").write_text(lines.replace('"split"', '"part"'))
+    Run(folder).finish()
+    assert "older plm_nb" in verify(folder, accuracy)["scores"]["all"]
+
 def test_text_figures():
     "A mean over tokens, not over rows; in every unit where the lines tell their lengths."
     assert text_figures(ROWS["nats"])==dict(loss=1.0, tokens=15)
