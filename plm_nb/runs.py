@@ -377,7 +377,8 @@ def _compare_lines(run, score):
     try:
         for line in read_json_lines(file):
             split = line.pop("split", None)
-            if "part" in line: return {"all": "an older plm_nb wrote these lines; verify them with it"}
+            if "part" in line:
+                return {"all": "an older plm_nb wrote these lines; verify them with it"}
             by_split.setdefault(split, []).append(line)
     except (ValueError, AttributeError): return {"all": "scores.jsonl cannot be read"}
     results = run.record.get("results", {})

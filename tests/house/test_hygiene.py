@@ -14,7 +14,6 @@ EXTRAS = {k.removesuffix('_requirements') for k in INI['DEFAULT'] if k.endswith(
 PATHS = re.compile(r'(?<![\w.<:/-])/(home|root|tmp|work|Users|private)\b|\b[A-Z]:\\+Users|ipykernel_\d|<ipython-')
 TIMES = re.compile(r'\b\d\d:\d\d:\d\d\b|\d(it/s|s/it)\b|[█▏▎▍▌▋▊▉]')
 COLUMNS = 100
-WIDE = {'46_question_answering', '47_text_generation', '48_dialogue'} # being unfolded: to be emptied
 DEVICE = re.compile(r'(cuda|cpu|mps|xpu)(:\d+)?')
 
 class Cell:
@@ -102,7 +101,7 @@ def layout(stem, room):
         if 0<len(imports(tree))<len(tree.body): yield f'cell {c.i}: imports and other code in one cell'
         limit = 40 if any(isinstance(o, ast.ClassDef) for o in tree.body) else 30
         if c.exported and len(c.lines)>limit: yield f'cell {c.i}: {len(c.lines)} exported lines: at most {limit}'
-        if stem not in WIDE: yield from wide(c)
+        yield from wide(c)
     exported = sum(len(c.lines) for c in code if c.exported)
     hidden = sum('hide' in c.directives for c in code)
     if exported>350: yield f'{exported} exported lines: at most 350'
