@@ -25,64 +25,94 @@ from .text_metrics import answer_scores
 # %% ../nbs/48_dialogue.ipynb #5af5ed04
 ROLES = "system", "user", "assistant"
 
-def _one_turn(pairs):
-    "Rows of text and target as dialogues of one turn."
-    found = []
-    for text,targets in pairs.values:
-        found.append([dict(role="user", content=text), dict(role="assistant", content=targets[0])])
-    return found
-
-def dialogue_rows(
-    table:pd.DataFrame, # Column `messages`, or `text` and `target`
-    path, # Where it came from, for errors
-    columns:Columns=Columns(), # Where it holds what
-) -> pd.DataFrame: # Column `messages`
-    "The dialogues in `table`, checked."
-    name = columns.text
-    if name is None: name = "messages" if "messages" in table else "text"
-    rows = column(table, name, path)
-    if rows.map(lambda cell: isinstance(cell, (list, np.ndarray))).any(): rows = rows.map(as_list)
-    else: rows = _one_turn(pair_rows(table, path, Columns(name, columns.label)))
-    for i,messages in enumerate(rows):
-        roles = [message.get("role") if isinstance(message, dict) else message for message in messages]
-        for j,(role,message) in enumerate(zip(roles, messages), 1):
-            if role not in ROLES:
-                raise row_error(path, i, f"has the role {role!r}", "roles are system, user and assistant")
-            content = message.get("content")
-            if not isinstance(content, str) or not content.strip():
-                raise row_error(path, i, f"has an empty message {j}", "every message needs a content")
-        if "user" not in roles or roles[-1]!="assistant":
-            raise row_error(path, i, f"has the roles {', '.join(roles)}", "a user asks, the assistant has the last turn")
-    kept = [[dict(role=m["role"], content=m["content"]) for m in messages] for messages in rows]
-    return pd.DataFrame(dict(messages=kept))
-
-# %% ../nbs/48_dialogue.ipynb #7585f89d
-_columns = Features(messages=List(dict(role=Value("string"), content=Value("string"))))
-
 def _turns(contents):
     "Messages of `contents`, of user and assistant in turn."
-    return [dict(role=("user", "assistant")[i%2], content=content) for i,content in enumerate(contents)]
+    messages = []
+    for i,content in enumerate(contents):
+        role = "assistant" if i%2 else "user"
+        messages.append(dict(role=role, content=content))
+    return messages
+
+def _dialogues_in(table, path, columns):
+    "The lists of messages in `table`; a text and its target are a dialogue of one turn."
+    name = columns.text
+    if name is None: name = "messages" if "messages" in table else "text"
+    cells = column(table, name, path)
+    is_list = cells.map(lambda cell: isinstance(cell, (list, np.ndarray)))
+    if is_list.any(): return cells.map(as_list)
+    pairs = pair_rows(table, path, Columns(name, columns.label))
+    return [_turns([text, targets[0]]) for text,targets in pairs.values]
+
+# %% ../nbs/48_dialogue.ipynb #48d10002
+def _role(message):
+    "The role of `message`; what is no message stands for itself, in the error."
+    if isinstance(message, dict): return message.get("role")
+    return message
+
+def _check_row(messages, path, i):
+    "Raise an `InputError` unless row `i` is a dialogue to learn from."
+    roles = [_role(message) for message in messages]
+    for j,message in enumerate(messages):
+        if roles[j] not in ROLES:
+            right = "roles are system, user and assistant"
+            raise row_error(path, i, f"has the role {roles[j]!r}", right)
+        content = message.get("content")
+        if not isinstance(content, str) or not content.strip():
+            what = f"has an empty message {j+1}"
+            raise row_error(path, i, what, "every message needs a content")
+    if "user" not in roles or roles[-1]!="assistant":
+        listed = ", ".join(roles)
+        right = "a user asks, the assistant has the last turn"
+        raise row_error(path, i, f"has the roles {listed}", right)
+
+# %% ../nbs/48_dialogue.ipynb #48d10004
+def dialogue_rows(
+    table:pd.DataFrame, # Column `messages`, or `text` and `target`
+    path, # The file that `table` came from, for errors
+    columns:Columns=Columns(), # Names of the columns, if they are others
+) -> pd.DataFrame: # Column `messages`
+    "The dialogues in `table`, checked."
+    rows = []
+    for i,messages in enumerate(_dialogues_in(table, path, columns)):
+        _check_row(messages, path, i)
+        rows.append([dict(role=m["role"], content=m["content"]) for m in messages])
+    return pd.DataFrame(dict(messages=rows))
+
+# %% ../nbs/48_dialogue.ipynb #7585f89d
+_message = dict(role=Value("string"), content=Value("string"))
+_columns = Features(messages=List(_message))
+
+def _conversation(name, summary, doc):
+    "What `name` does is its `summary`; where `doc` gives types, a second question asks for one."
+    contents = [f"What does {name} do?", summary]
+    typed = parameters(doc)
+    if typed:
+        parameter, kind, _ = min(typed, key=lambda entry: sha256(name+entry[0]))
+        contents += [f"What type is its parameter {parameter}?", f"{kind}."]
+    return _turns(contents)
 
 def docs_chat() -> DatasetDict: # Column `messages`: one or two questions and their answers
-    "What does this function do? The answer is the first line of its docstring; a second question asks for a type."
-    table, rows = load_docstrings(), []
+    "Questions about functions: the first line of the docstring answers, then a type."
+    table = load_docstrings()
     parents = {name.rpartition(".")[0] for name in table.id} # modules and classes
+    rows = []
     for name,doc in zip(table.id, table.doc):
-        function, line = name.split(".")[-1], headline(doc)
-        if not line or function.startswith("_") or not function.islower() or name in parents: continue
-        contents, given = [f"What does {name} do?", line], parameters(doc)
-        if given:
-            asked, kind, _ = min(given, key=lambda entry: sha256(name+entry[0]))
-            contents += [f"What type is its parameter {asked}?", f"{kind}."]
-        rows.append((name, dict(messages=_turns(contents))))
+        function = name.split(".")[-1]
+        is_private = function.startswith("_")
+        if is_private or not function.islower() or name in parents: continue
+        summary = headline(doc)
+        if not summary: continue
+        messages = _conversation(name, summary, doc)
+        rows.append((name, dict(messages=messages)))
     return split_by_key(rows, _columns)
 
 # %% ../nbs/48_dialogue.ipynb #ff6ceb77
-CHAT = ("{% for m in messages %}{{ cls_token if loop.first }}{{ m.role }}: {{ m.content }}{{ sep_token }}{% endfor %}"
+CHAT = ("{% for m in messages %}{{ cls_token if loop.first }}"
+        "{{ m.role }}: {{ m.content }}{{ sep_token }}{% endfor %}"
         "{% if add_generation_prompt %}assistant:{% endif %}")
 
 def chat_template(
-    tokenizer, # Changed in place if it has no template of its own
+    tokenizer, # A tokenizer; changed in place if it has no template of its own
 ): # The same tokenizer
     "Make sure that `tokenizer` knows how to write down a dialogue."
     if not tokenizer.chat_template: tokenizer.chat_template = CHAT
@@ -90,163 +120,217 @@ def chat_template(
 
 def _checked(messages, last, where):
     "`messages`, if they are a dialogue that ends with a turn of `last`; else an `InputError`."
-    if not messages: raise InputError(f"{where}: no message; give a role (system, user, assistant) and a content")
-    for i,m in enumerate(messages):
-        if m.get("role") not in ROLES or not str(m.get("content") or "").strip():
-            raise InputError(f"{where}: message {i+1} is {m!r:.60}; "
-                             "give a role (system, user, assistant) and a content")
-    if messages[-1]["role"]!=last:
-        raise InputError(f"{where}: the last message is of role {messages[-1]['role']}; it must be of {last}")
+    right = "give a role (system, user, assistant) and a content"
+    if not messages: raise InputError(f"{where}: no message; {right}")
+    for i,message in enumerate(messages):
+        content = str(message.get("content") or "")
+        if message.get("role") not in ROLES or not content.strip():
+            raise InputError(f"{where}: message {i+1} is {message!r:.60}; {right}")
+    role = messages[-1]["role"]
+    if role!=last:
+        raise InputError(f"{where}: the last message is of role {role}; it must be of {last}")
     return messages
 
 # %% ../nbs/48_dialogue.ipynb #b86b673a
-_slot = re.compile("( ?)\ue000(\\d+)\ue001") # the mark in the place of a message, perhaps behind a space
+_marks = re.compile("( ?\ue000\\d+\ue001)") # in the place of a message, perhaps behind a space
+_mark = re.compile("( ?)\ue000(\\d+)\ue001") # the space, the number of the message
 
+def _pieces(messages, tokenizer, ask):
+    "Each piece of the written dialogue, and its message; None for what the template adds."
+    marked = []
+    for i,message in enumerate(messages):
+        marked.append(dict(role=message["role"], content=f"\ue000{i}\ue001"))
+    written = tokenizer.apply_chat_template(marked, tokenize=False, add_generation_prompt=ask)
+    for piece in _marks.split(written):
+        mark = _mark.fullmatch(piece)
+        if mark:
+            message = messages[int(mark[2])]
+            yield mark[1]+message["content"], message
+        elif piece: yield piece, None
+
+# %% ../nbs/48_dialogue.ipynb #48d10006
 def chat_ids(
     messages:list[dict], # `role` (system, user, assistant) and `content`
-    tokenizer, # With a `chat_template`
+    tokenizer, # A tokenizer with a `chat_template`
     ask:bool=False, # Open a turn of the assistant at the end?
-) -> tuple[list[int],list[bool]]: # Ids, and for each whether the assistant says it
+) -> tuple[list[int],list[bool]]: # Ids, and for each whether it belongs to an answer
     "Write `messages` down; special strings in a content are text."
-    marked = [dict(role=m["role"], content=f"\ue000{i}\ue001") for i,m in enumerate(messages)]
-    text = tokenizer.apply_chat_template(marked, tokenize=False, add_generation_prompt=ask)
-    ids, said, answered = [], [], False
-    for piece in re.split("( ?\ue000\\d+\ue001)", text):
-        if not piece: continue
-        slot = _slot.fullmatch(piece)
-        if slot: content = slot[1]+messages[int(slot[2])]["content"]
-        else: content = piece
-        new = tokenizer(content, add_special_tokens=False, verbose=False, split_special_tokens=bool(slot))["input_ids"]
+    ids, is_answer = [], []
+    after_answer = False
+    for text,message in _pieces(messages, tokenizer, ask):
+        encoded = tokenizer(text, add_special_tokens=False, verbose=False,
+                            split_special_tokens=message is not None)
+        new = encoded["input_ids"]
         ids += new
-        if slot:
-            answered = messages[int(slot[2])]["role"]=="assistant"
-            said += [answered]*len(new)
+        if message:
+            after_answer = message["role"]=="assistant"
+            is_answer += [after_answer]*len(new)
         else: # the token that ends an answer belongs to it
-            said += [answered and i==0 for i in range(len(new))]
-            answered = False
-    return ids, said
+            flags = [after_answer] + [False]*len(new)
+            is_answer += flags[:len(new)]
+            after_answer = False
+    return ids, is_answer
 
 # %% ../nbs/48_dialogue.ipynb #f6230544
 def newest_turns(
-    messages:list[dict], # A dialogue
-    tokenizer, # With a `chat_template`
-    room:int, # Tokens that there is room for
+    messages:list[dict], # A dialogue: `role` and `content` of each message
+    tokenizer, # A tokenizer with a `chat_template`
+    room:int, # Tokens that the dialogue may take, at most
     ask:bool=False, # Open a turn of the assistant at the end?
-) -> tuple[list[int],list[bool],int]|None: # Ids, what the assistant says, how many turns were cut; None: nothing fits
+) -> tuple[list[int],list[bool],int]|None: # As from `chat_ids`, turns cut; None if nothing fits
     "As many of the newest turns of `messages` as fit into `room` tokens."
-    opening, turns = [], messages
-    if messages[0]["role"]=="system": opening, turns = messages[:1], messages[1:]
-    starts = [i for i,message in enumerate(turns) if i==0 or message["role"]=="user"]
-    for start in starts:
-        ids, said = chat_ids(opening+turns[start:], tokenizer, ask)
-        if len(ids)<=room: return ids, said, start
+    opening = []
+    turns = messages
+    if messages[0]["role"]=="system":
+        opening = messages[:1]
+        turns = messages[1:]
+    for start,message in enumerate(turns):
+        if start>0 and message["role"]!="user": continue
+        ids, is_answer = chat_ids(opening+turns[start:], tokenizer, ask)
+        if len(ids)<=room: return ids, is_answer, start
     return None
 
+# %% ../nbs/48_dialogue.ipynb #48d10009
 def encode_dialogue(
     rows:Dataset, # Column `messages`, each with an assistant's turn at the end
-    tokenizer, # Of the model
-    max_length:int=256, # Tokens at which the oldest turns are cut
-) -> tuple[Dataset,dict]: # `input_ids`, `attention_mask`, `labels`; how many turns were cut and rows left out
-    "The ids of `rows`; only what the assistant says is asked, in every turn."
+    tokenizer, # The model's tokenizer; gets a `chat_template` if it has none
+    max_length:int=256, # Longest dialogue in tokens; a longer one loses its oldest turns
+) -> tuple[Dataset,dict]: # `input_ids`, `attention_mask`, `labels`; turns cut and rows left out
+    "The ids of `rows`; the labels are the assistant's tokens, of every turn."
     chat_template(tokenizer)
-    ids, labels, turns_cut = [], [], 0
+    ids, labels, masks = [], [], []
+    turns_cut = 0
     for i,messages in enumerate(rows["messages"]):
-        found = newest_turns(_checked(messages, "assistant", f"row {i+1}"), tokenizer, max_length)
+        _checked(messages, "assistant", f"row {i+1}")
+        found = newest_turns(messages, tokenizer, max_length)
         if found is None: continue
-        row, said, cut = found
+        row, is_answer, cut = found
         ids.append(row)
-        labels.append([token if own else -100 for token,own in zip(row, said)])
+        labels.append(np.where(is_answer, row, -100).tolist())
+        masks.append([1]*len(row))
         turns_cut += cut
-    if not ids: raise InputError(f"max_length {max_length}: no dialogue fits; the shortest last question is longer")
-    encoded = Dataset.from_dict(dict(input_ids=ids, labels=labels, attention_mask=[[1]*len(row) for row in ids]))
+    if not ids:
+        raise InputError(f"max_length {max_length}: no dialogue fits; "
+                         "the shortest last question is longer")
+    encoded = Dataset.from_dict(dict(input_ids=ids, labels=labels, attention_mask=masks))
     return encoded, {"turns cut": turns_cut, "rows too long": len(rows)-len(ids)}
 
 # %% ../nbs/48_dialogue.ipynb #f271eac5
 class Dialogue(Task):
     "The next turn of a dialogue; scored by exact match, F1 and how often it ends by itself."
-    name, pipeline_tag = "dialogue", "text-generation"
+    name = "dialogue"
+    pipeline_tag = "text-generation"
     columns = _columns
     inputs = ()
     datasets = {"docs-chat": docs_chat}
 
     def __init__(self,
-        max_length:int=256, # Tokens at which the oldest turns are cut
-        max_target:int=64, # Tokens of an answer, at most
-        arch:str="llama", # A decoder of `ARCHS`, where there is no start
+        max_length:int=256, # Longest dialogue in tokens; a longer one loses its oldest turns
+        max_target:int=64, # Longest answer in tokens
+        arch:str="llama", # Architecture of a new model, a decoder of `ARCHS`
         **settings, # Of `generate`
     ):
         super().__init__(max_length)
-        self.max_target, self.arch, self.settings = max_target, arch, settings
+        self.max_target = max_target
+        self.arch = arch
+        self.settings = settings
 
     def check(self, table, path, columns=Columns()): return dialogue_rows(table, path, columns)
-    def key(self, row): return next(m["content"] for m in row["messages"] if m["role"]=="user")
+    def key(self, row):
+        return next(m["content"] for m in row["messages"] if m["role"]=="user")
 
     def new_model(self, start, tokenizer, dataset, size="mini", seed=0):
         model = new_writer(start, chat_template(tokenizer), size, self.arch, seed)
-        if model.config.is_encoder_decoder:
-            raise InputError(f"{start or self.arch}: {model.config.model_type} reads one text; "
+        config = model.config
+        if config.is_encoder_decoder:
+            raise InputError(f"{start or self.arch}: {config.model_type} reads one text; "
                              "a dialogue needs a decoder such as llama")
-        check_positions(model.config, self.max_length-self.max_target, self.max_target, "max_length")
+        to_read = self.max_length-self.max_target
+        check_positions(config, to_read, self.max_target, "max_length")
         return model
 
     def load_model(self, folder): return load_writer(folder)
     def encode(self, rows, tokenizer): return encode_dialogue(rows, tokenizer, self.max_length)
 
-# %% ../nbs/48_dialogue.ipynb #30edb0e7
+# %% ../nbs/48_dialogue.ipynb #48d1000b
+def _so_far(given):
+    "The messages of `given`: a question, the messages themselves, or a row that holds either."
+    if isinstance(given, dict): given = given.get("messages") or given.get("text")
+    if isinstance(given, str): return [dict(role="user", content=given)]
+    return given
+
 @patch
 def _prompt(self:Dialogue, model, tokenizer, messages, where):
     "The ids that ask for the next turn after `messages`, and how many turns were cut."
     room = longest_input(model)-self.max_target
-    found = newest_turns(_checked(messages, "user", where), chat_template(tokenizer), room, ask=True)
+    _checked(messages, "user", where)
+    found = newest_turns(messages, chat_template(tokenizer), room, ask=True)
     if found is None:
-        raise InputError(f"{where}: its last question does not fit into the {room} positions that are left "
-                         f"beside {self.max_target} tokens of answer; shorten it or lower max_new_tokens")
-    return found[0], found[2]
+        raise InputError(f"{where}: its last question does not fit into the {room} positions "
+                         f"that are left beside {self.max_target} tokens of answer; "
+                         "shorten it or lower max_new_tokens")
+    ids, _, turns_cut = found
+    return ids, turns_cut
 
+# %% ../nbs/48_dialogue.ipynb #30edb0e7
 @patch
-def predict(self:Dialogue, model, tokenizer, inputs): # a question each, the messages so far, or rows with `messages`
+def predict(self:Dialogue, model, tokenizer,
+    inputs, # Questions, lists of messages, or rows with `messages` or `text`
+):
     prompts, cuts = [], []
-    for i,x in enumerate(inputs):
-        if isinstance(x, dict): x = x.get("messages") or x.get("text")
-        messages = [dict(role="user", content=x)] if isinstance(x, str) else x
+    for i,given in enumerate(inputs):
+        messages = _so_far(given)
         ids, cut = self._prompt(model, tokenizer, messages, f"row {i+1}")
         prompts.append(ids)
         cuts.append(cut)
-    said = generate(model, tokenizer, prompts, self.max_target, **self.settings)
-    return [dict(answer, cut=cut) for answer,cut in zip(said, cuts)]
+    answers = generate(model, tokenizer, prompts, self.max_target, **self.settings)
+    return [dict(answer, cut=cut) for answer,cut in zip(answers, cuts)]
 
 @patch
 def lines(self:Dialogue, model, tokenizer, rows):
-    said = self.predict(model, tokenizer, [messages[:-1] for messages in rows["messages"]])
-    return written_lines([[messages[-1]["content"]] for messages in rows["messages"]], said)
+    prompts, labels = [], []
+    for messages in rows["messages"]:
+        prompts.append(messages[:-1])
+        labels.append([messages[-1]["content"]])
+    answers = self.predict(model, tokenizer, prompts)
+    return written_lines(labels, answers)
 
 @patch
 def score(self:Dialogue, lines, weights=None):
-    found = answer_scores([line["label"] for line in lines], [line["prediction"] for line in lines], weights=weights)
-    return {**found, "ended": weighted_mean([line["ended"] for line in lines], weights)}
+    labels = [line["label"] for line in lines]
+    predictions = [line["prediction"] for line in lines]
+    ended = [line["ended"] for line in lines]
+    found = answer_scores(labels, predictions, weights=weights)
+    return {**found, "ended": weighted_mean(ended, weights)}
 
 # %% ../nbs/48_dialogue.ipynb #9bf4b233
 def reply(
     model:nn.Module, # A decoder
-    tokenizer, # Its tokenizer
-    messages:list[dict], # The dialogue so far, `role` and `content`, a user's at the end
-    max_new_tokens:int=64, # Tokens to write, at most
+    tokenizer, # The model's tokenizer
+    messages:list[dict], # The dialogue so far: `role` and `content`, a user's at the end
+    max_new_tokens:int=64, # Longest answer in tokens
     **settings, # Of `generate`
 ) -> dict: # `text`, `ended`, and `cut`, how many of the oldest turns were left out
     "The next turn of the assistant."
-    return Dialogue(max_target=max_new_tokens, **settings).predict(model, tokenizer, [messages])[0]
+    task = Dialogue(max_target=max_new_tokens, **settings)
+    return task.predict(model, tokenizer, [messages])[0]
 
 # %% ../nbs/48_dialogue.ipynb #3a8c2ee1
-def _named(text): return set(re.findall(r"[^\W\d_]\w*", text.lower()))
+_word = re.compile(r"[^\W\d_]\w*") # a letter, then letters, digits and underscores
+
+def _words_of(text): return set(_word.findall(text.lower()))
 
 def hallucinated(
-    train:Dataset, # Dialogues that were learned from
-    questions:list[str], # What was asked
-    answers:list[str], # What was answered
+    train:Dataset, # Dialogues that the model learned from
+    questions:list[str], # A question for each answer
+    answers:list[str], # The model's answers
 ) -> float: # Share of the answers, 0 to 1
-    "How many of `answers` name something that stands neither in `train` nor in their question."
+    "How many of `answers` have a word that stands neither in `train` nor in their question."
     known = set()
     for messages in train["messages"]:
-        for message in messages: known |= _named(message["content"])
-    made_up = [bool(_named(answer)-_named(question)-known) for question,answer in zip(questions, answers, strict=True)]
+        for message in messages: known |= _words_of(message["content"])
+    made_up = []
+    for question,answer in zip(questions, answers, strict=True):
+        new = _words_of(answer) - _words_of(question) - known
+        made_up.append(len(new)>0)
     return sum(made_up)/max(1, len(made_up))
