@@ -8,7 +8,6 @@ __all__ = ['read_parallel', 'pair_rows', 'headline', 'docs_headline', 'ui_zh', '
 
 # %% ../nbs/47_text_generation.ipynb #18654622
 import copy, json, re
-from collections import Counter
 from importlib import util
 from pathlib import Path
 import pandas as pd
@@ -18,7 +17,7 @@ from fastcore.basics import chunked, patch
 from sklearn.feature_extraction.text import TfidfVectorizer
 from torch import nn
 from transformers import AutoModel, AutoModelForCausalLM, EncoderDecoderModel
-from .data import InputError, column, load_corpus, normalize, read_text
+from .data import HAN, InputError, column, load_corpus, normalize, read_text
 from .decoding import check_positions, generate
 from .models import ARCHS, build, load, saved_config
 from .tasks import Columns, Task, as_list, row_error, split_by_key
@@ -28,24 +27,41 @@ from .token_classification import told
 from .tokenizer import encode
 
 # %% ../nbs/47_text_generation.ipynb #6d03b981
+def _read_lines(path, encoding):
+    "The lines of a file, without their line ends."
+    text = read_text(path, encoding).removesuffix("\n")
+    return [line.rstrip("\r") for line in text.split("\n")]
+
+def _check_lines(path, lines):
+    "Refuse an empty line."
+    for i,line in enumerate(lines, 1):
+        if line.strip(): continue
+        raise InputError(f"{path}: line {i} is empty; fill it in, or remove it from both files")
+
 def read_parallel(
     source:str, # Two paths with a comma between them: `a.en,a.zh`
     encoding:str="utf-8", # Of both files
 ) -> pd.DataFrame: # Columns `text` and `target`, a row per line
     "Two files of which line i of the second answers line i of the first."
     paths = [path.strip() for path in str(source).split(",")]
-    if len(paths)!=2: raise InputError(f"{source}: {len(paths)} files; name two, the source and its answers")
-    sides = []
-    for path in paths:
-        lines = read_text(path, encoding).removesuffix("\n").split("\n")
-        sides.append([line.rstrip("\r") for line in lines])
-    if len(sides[0])!=len(sides[1]):
-        raise InputError(f"{source}: {len(sides[0])} lines and {len(sides[1])}; line i must answer line i")
-    for path,lines in zip(paths, sides):
-        for i,line in enumerate(lines, 1):
-            if not line.strip():
-                raise InputError(f"{path}: line {i} is empty; fill it in, or remove it from both files")
-    return pd.DataFrame(dict(text=sides[0], target=sides[1]))
+    if len(paths)!=2:
+        raise InputError(f"{source}: {len(paths)} files; name two, the source and its answers")
+    texts, targets = [_read_lines(path, encoding) for path in paths]
+    if len(texts)!=len(targets):
+        counts = f"{len(texts)} lines and {len(targets)}"
+        raise InputError(f"{source}: {counts}; line i must answer line i")
+    _check_lines(paths[0], texts)
+    _check_lines(paths[1], targets)
+    return pd.DataFrame(dict(text=texts, target=targets))
+
+# %% ../nbs/47_text_generation.ipynb #6d03b902
+def _is_blank(part): return isinstance(part, str) and not part.strip()
+
+def _check_texts(texts, name, path, row):
+    "Refuse a row whose `texts` are missing, empty or not text."
+    filled = [isinstance(text, str) and not _is_blank(text) for text in texts]
+    if filled and all(filled): return
+    raise row_error(path, row, f"has an empty {name}", "every row needs both as text")
 
 def pair_rows(
     table:pd.DataFrame, # A list of sentences is one source, a list of answers several targets
@@ -53,16 +69,16 @@ def pair_rows(
     columns:Columns=Columns(), # `label` may name several columns with commas
 ) -> pd.DataFrame: # Columns `text` and `target`, a list
     "The sources and targets in `table`."
-    sources = column(table, "text" if columns.text is None else columns.text, path)
-    targets = several_columns(table, "target" if columns.label is None else columns.label, path)
+    text_column = "text" if columns.text is None else columns.text
+    target_column = "target" if columns.label is None else columns.label
+    sources = column(table, text_column, path)
+    targets = several_columns(table, target_column, path)
     rows = []
     for i,(source,target) in enumerate(zip(sources, targets)):
-        parts = as_list(source)
-        sentences = [s for s in parts if not isinstance(s, str) or s.strip()] # a lone space is no sentence
-        for name,texts in (("source", sentences), ("reference", target)):
-            if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
-                raise row_error(path, i, f"has an empty {name}", "every row needs both as text")
-        rows.append((" ".join(sentences), target))
+        parts = [part for part in as_list(source) if not _is_blank(part)]
+        _check_texts(parts, "source", path, i)
+        _check_texts(target, "reference", path, i)
+        rows.append((" ".join(parts), target))
     return pd.DataFrame(rows, columns=["text", "target"])
 
 # %% ../nbs/47_text_generation.ipynb #453eee0f
@@ -72,33 +88,52 @@ def headline(
     text:str, # A docstring
 ) -> str: # 4 to 25 words; empty if it does not begin with one sentence of that length
     "The first paragraph of `text` as one line, if it is one sentence."
-    line = " ".join(text.split("\n\n")[0].split())
-    if not 4<=len(line.split())<=25 or not line.endswith(".") or ". " in line: return ""
+    paragraph = text.split("\n\n")[0]
+    words = paragraph.split()
+    line = " ".join(words)
+    if not 4<=len(words)<=25: return ""
+    if not line.endswith(".") or ". " in line: return ""
     return line
+
+def _headline_row(text):
+    "The page `text` without its first line, and the line; None if it is no good example."
+    line = headline(text)
+    rest = " ".join(told(text)[1:])
+    if not line or line in rest: return None
+    if not 20<=len(rest.split())<=250: return None
+    return dict(text=rest, target=[line])
 
 def docs_headline() -> DatasetDict: # Columns `text` (20 to 250 words) and `target`
     "The pages of `docs` without their first line, and the line."
     rows = []
     for documents in load_corpus("docs").values():
         for name,text in zip(documents["id"], documents["text"]):
-            line, rest = headline(text), " ".join(told(text)[1:])
-            if not line or line in rest or not 20<=len(rest.split())<=250: continue
-            rows.append((name, dict(text=rest, target=[line])))
+            row = _headline_row(text)
+            if row: rows.append((name, row))
     return split_by_key(rows, _columns)
 
 # %% ../nbs/47_text_generation.ipynb #b5c8cb46
+def _entries(package):
+    "The English text and the list of Chinese ones of each catalog entry in `package`."
+    spec = util.find_spec(package)
+    if not spec: raise InputError(
+        "ui-zh: no jupyterlab-language-pack-zh-CN is installed; `pip install plm_nb[zh]`")
+    folder = Path(spec.submodule_search_locations[0])
+    for path in sorted(folder.rglob("LC_MESSAGES/*.json")):
+        catalog = json.loads(path.read_text(encoding="utf-8"))
+        yield from catalog.items()
+
 def ui_zh(
     package:str="jupyterlab_language_pack_zh_CN", # Where the catalogs lie
 ) -> DatasetDict: # Columns `text` (English) and `target` (Chinese)
-    "The menus and messages of JupyterLab in English and Chinese; the English text decides the split."
-    spec = util.find_spec(package)
-    if not spec: raise InputError("ui-zh: no jupyterlab-language-pack-zh-CN is installed; `pip install plm_nb[zh]`")
+    "JupyterLab's menus and messages in English and Chinese; the English text decides the split."
     rows = {}
-    for path in sorted(Path(spec.submodule_search_locations[0]).rglob("LC_MESSAGES/*.json")):
-        for english,chinese in json.loads(path.read_text(encoding="utf-8")).items():
-            text = english.rpartition("\x04")[2].strip() # what stands before the \x04 says where, not what
-            if not text or not isinstance(chinese, list) or not re.search("[\u4e00-\u9fff]", chinese[0]): continue
-            rows.setdefault(normalize(text), dict(text=text, target=[chinese[0].strip()]))
+    for english,chinese in _entries(package):
+        text = english.rpartition("\x04")[2].strip() # before the \x04 stands where it is used
+        if not text or not isinstance(chinese, list): continue
+        if not re.search(f"[{HAN}]", chinese[0]): continue
+        row = dict(text=text, target=[chinese[0].strip()])
+        rows.setdefault(normalize(text), row)
     return split_by_key(rows.items(), _columns)
 
 # %% ../nbs/47_text_generation.ipynb #cb920737
@@ -109,35 +144,66 @@ def source_ids(
 ) -> tuple[list[int],bool]: # `[CLS] text [SEP]`; was it cut?
     "The ids of a source."
     ids = next(encode([text], tokenizer))
-    return [tokenizer.cls_token_id, *ids[:max_length-2], tokenizer.sep_token_id], len(ids)>max_length-2
+    room = max_length-2
+    marked = [tokenizer.cls_token_id, *ids[:room], tokenizer.sep_token_id]
+    return marked, len(ids)>room
 
+def _target_ids(text, tokenizer, max_target):
+    "The ids of a target, `text [SEP]`; was it cut?"
+    ids = next(encode([text], tokenizer))
+    room = max_target-1
+    marked = [*ids[:room], tokenizer.sep_token_id]
+    return marked, len(ids)>room
+
+def _check_pair(i, text, targets):
+    "Refuse row `i` if it has no source or no target."
+    if not text.strip():
+        raise InputError(f"row {i+1}: no text; fill it in or remove the row")
+    if not targets or not targets[0].strip():
+        raise InputError(f"row {i+1}: no target; fill it in or remove the row")
+
+# %% ../nbs/47_text_generation.ipynb #cb920701
 def encode_pairs(
     rows:Dataset, # Columns `text` and `target`, a list of which the first is learned
     tokenizer, # Of the model
     max_length:int=128, # Tokens at which a source is cut, its marks included
     max_target:int=64, # Tokens at which a target is cut, its `[SEP]` included
     causal:bool=False, # For a decoder: source and target in one row
-) -> tuple[Dataset,dict]: # `input_ids`, `attention_mask`, `labels`; how many sources and targets were cut
-    "The ids of `rows`, and how many were too long."
-    ids, labels, cut = [], [], Counter({"sources cut": 0, "targets cut": 0})
+) -> tuple[Dataset,dict]: # `input_ids`, `attention_mask`, `labels`; how many texts were cut
+    "The ids of `rows`, and how many sources and targets were too long."
+    inputs, labels = [], []
+    cut = {"sources cut": 0, "targets cut": 0}
     for i,(text,targets) in enumerate(zip(rows["text"], rows["target"])):
-        if not text.strip(): raise InputError(f"row {i+1}: no text; fill it in or remove the row")
-        if not targets or not targets[0].strip(): raise InputError(f"row {i+1}: no target; fill it in or remove the row")
-        source, over = source_ids(text, tokenizer, max_length)
-        target = next(encode([targets[0]], tokenizer))
-        cut["sources cut"] += over
-        cut["targets cut"] += len(target)>=max_target
-        target = [*target[:max_target-1], tokenizer.sep_token_id]
+        _check_pair(i, text, targets)
+        source, source_cut = source_ids(text, tokenizer, max_length)
+        target, target_cut = _target_ids(targets[0], tokenizer, max_target)
+        cut["sources cut"] += source_cut
+        cut["targets cut"] += target_cut
         if causal:
-            ids.append(source+target)
+            inputs.append(source+target)
             labels.append([-100]*len(source)+target)
         else:
-            ids.append(source)
+            inputs.append(source)
             labels.append(target)
-    masks = [[1]*len(some) for some in ids]
-    return Dataset.from_dict(dict(input_ids=ids, attention_mask=masks, labels=labels)), dict(cut)
+    masks = [[1]*len(ids) for ids in inputs]
+    encoded = dict(input_ids=inputs, attention_mask=masks, labels=labels)
+    return Dataset.from_dict(encoded), cut
 
 # %% ../nbs/47_text_generation.ipynb #154d0858
+def _two_copies(masked, seed):
+    "An encoder and a decoder with the weights of `masked`."
+    writing = copy.deepcopy(masked.config)
+    writing.is_decoder = True
+    writing.add_cross_attention = True
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        encoder = AutoModel.from_config(masked.config)
+        decoder = AutoModelForCausalLM.from_config(writing)
+    encoder.load_state_dict(masked.base_model.state_dict(), strict=False)
+    decoder.load_state_dict(masked.state_dict(), strict=False)
+    return encoder, decoder
+
+# %% ../nbs/47_text_generation.ipynb #154d0801
 def warm_start(
     model:str|Path, # A folder or hub name of a masked model of the BERT or RoBERTa family
     tokenizer, # Its tokenizer
@@ -145,20 +211,17 @@ def warm_start(
 ) -> EncoderDecoderModel: # In evaluation mode; its folder opens with `AutoModelForSeq2SeqLM`
     "An encoder-decoder whose two halves are copies of `model`."
     masked = load(model, "fill-mask", tokenizer=tokenizer)
-    if masked.config.model_type not in ("bert", "roberta"): raise InputError(
-        f"{model}: {masked.config.model_type} has no attention to a source; give a model of the bert or roberta family")
-    writing = copy.deepcopy(masked.config)
-    writing.is_decoder = writing.add_cross_attention = True
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        encoder = AutoModel.from_config(masked.config)
-        decoder = AutoModelForCausalLM.from_config(writing)
-    encoder.load_state_dict(masked.base_model.state_dict(), strict=False)
-    decoder.load_state_dict(masked.state_dict(), strict=False)
+    family = masked.config.model_type
+    if family not in ("bert", "roberta"):
+        advice = "give a model of the bert or roberta family"
+        raise InputError(f"{model}: {family} has no attention to a source; {advice}")
+    encoder, decoder = _two_copies(masked, seed)
     found = EncoderDecoderModel(encoder=encoder, decoder=decoder)
-    ids = dict(pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.sep_token_id,
-               decoder_start_token_id=tokenizer.cls_token_id)
-    found.config.update({**ids, "vocab_size": masked.config.vocab_size})
+    ids = dict(
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.sep_token_id,
+        decoder_start_token_id=tokenizer.cls_token_id)
+    found.config.update(dict(**ids, vocab_size=masked.config.vocab_size))
     found.generation_config.update(**ids)
     return found.eval()
 
@@ -168,6 +231,13 @@ def _writes_as(heads):
     for head in ("text2text-generation", "text-generation"):
         if head in heads: return head
 
+def _writing_head(arch):
+    "The head with which family `arch` writes."
+    head = _writes_as(ARCHS.get(arch, ()))
+    if head: return head
+    writing = ", ".join(name for name,heads in ARCHS.items() if _writes_as(heads))
+    raise InputError(f"arch {arch!r} does not write; choose from {writing}")
+
 def new_writer(
     start:str|Path|None, # A folder or hub name; None: random weights
     tokenizer=None, # Its tokenizer; needed for what is new
@@ -176,22 +246,21 @@ def new_writer(
     seed:int=0, # Of everything that is new in it
 ) -> nn.Module:
     "A model that writes, from whatever `start` is."
-    if start is None:
-        if not _writes_as(ARCHS.get(arch, ())):
-            writing = ", ".join(name for name,heads in ARCHS.items() if _writes_as(heads))
-            raise InputError(f"arch {arch!r} does not write; choose from {writing}")
-        return build(size, tokenizer, _writes_as(ARCHS[arch]), arch, seed=seed)
+    if start is None: return build(size, tokenizer, _writing_head(arch), arch, seed=seed)
     found = saved_config(start)
-    if found.model_type in ("bert", "roberta") or "ForMaskedLM" in str(found.architectures):
+    masked = "ForMaskedLM" in str(found.architectures)
+    if masked or found.model_type in ("bert", "roberta"):
         return warm_start(start, tokenizer, seed)
     return load_writer(start, tokenizer)
 
+# %% ../nbs/47_text_generation.ipynb #b0a0c101
 def load_writer(
     folder:str|Path, # A folder or hub name of a model that was trained to write
     tokenizer=None, # If given, it must fit
 ) -> nn.Module:
     "Read the model in `folder` with the head that writes."
-    head = "text2text-generation" if saved_config(folder).is_encoder_decoder else "text-generation"
+    reads_first = saved_config(folder).is_encoder_decoder
+    head = "text2text-generation" if reads_first else "text-generation"
     return load(folder, head, tokenizer=tokenizer)
 
 # %% ../nbs/47_text_generation.ipynb #1776aea4
@@ -208,7 +277,9 @@ class Translation(Task):
         **settings, # Of `generate`
     ):
         super().__init__(max_length)
-        self.max_target, self.arch, self.settings = max_target, arch, settings
+        self.max_target = max_target
+        self.arch = arch
+        self.settings = settings
         self.causal = arch not in ("t5", "bart")
 
     def read(self, path, columns=Columns(), encoding="utf-8"):
@@ -220,19 +291,25 @@ class Translation(Task):
     def new_model(self, start, tokenizer, dataset, size="mini", seed=0):
         model = new_writer(start, tokenizer, size, self.arch, seed)
         self.causal = not model.config.is_encoder_decoder
-        check_positions(model.config, self.max_length, self.max_target, "max_length and max_target")
+        names = "max_length and max_target"
+        check_positions(model.config, self.max_length, self.max_target, names)
         return model
 
     def load_model(self, folder): return load_writer(folder)
+
     def encode(self, rows, tokenizer):
         return encode_pairs(rows, tokenizer, self.max_length, self.max_target, self.causal)
 
-    def predict(self, model, tokenizer, inputs):
-        texts = [x if isinstance(x, str) else x["text"] for x in inputs]
-        for i,text in enumerate(texts):
-            if not text.strip(): raise InputError(f"text {i+1} is empty; give at least one word")
-        sources = [source_ids(text, tokenizer, self.max_length)[0] for text in texts]
-        return generate(model, tokenizer, sources, self.max_target, **self.settings)
+# %% ../nbs/47_text_generation.ipynb #1776ae01
+@patch
+def predict(self:Translation, model, tokenizer, inputs):
+    sources = []
+    for i,given in enumerate(inputs):
+        text = given if isinstance(given, str) else given["text"]
+        if not text.strip(): raise InputError(f"text {i+1} is empty; give at least one word")
+        ids, _ = source_ids(text, tokenizer, self.max_length)
+        sources.append(ids)
+    return generate(model, tokenizer, sources, self.max_target, **self.settings)
 
 # %% ../nbs/47_text_generation.ipynb #47383c03
 def written_lines(
@@ -242,18 +319,28 @@ def written_lines(
     "A line for each text that was written."
     found = []
     for i,(label,answer) in enumerate(zip(references, said)):
-        found.append(dict(row=i, label=list(label), prediction=answer["text"], ended=answer["ended"]))
+        line = dict(row=i, label=list(label), prediction=answer["text"])
+        line["ended"] = answer["ended"]
+        found.append(line)
     return found
 
 @patch
 def lines(self:Translation, model, tokenizer, rows):
-    return written_lines(rows["target"], self.predict(model, tokenizer, rows["text"][:]))
+    said = self.predict(model, tokenizer, rows["text"][:])
+    return written_lines(rows["target"], said)
+
+# %% ../nbs/47_text_generation.ipynb #47383c01
+def _references_and_predictions(lines):
+    references = [line["label"] for line in lines]
+    predictions = [line["prediction"] for line in lines]
+    return references, predictions
 
 @patch
 def score(self:Translation, lines, weights=None):
-    references, said = [line["label"] for line in lines], [line["prediction"] for line in lines]
-    return dict(bleu=bleu(references, said, weights=weights)["bleu"],
-                chrf=chrf(references, said, weights=weights)["chrf"])
+    references, predictions = _references_and_predictions(lines)
+    words = bleu(references, predictions, weights=weights)
+    characters = chrf(references, predictions, weights=weights)
+    return dict(bleu=words["bleu"], chrf=characters["chrf"])
 
 class Summarization(Translation):
     "From a text to a shorter one; scored by ROUGE."
@@ -261,34 +348,44 @@ class Summarization(Translation):
     datasets = {"docs-headline": docs_headline}
 
     def score(self, lines, weights=None):
-        return rouge([line["label"] for line in lines], [line["prediction"] for line in lines], weights=weights)
+        references, predictions = _references_and_predictions(lines)
+        return rouge(references, predictions, weights=weights)
 
 # %% ../nbs/47_text_generation.ipynb #07fec409
+_sentence_ends = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n\n+")
+
 def sentences(
     text:str, # Any text
 ) -> list[str]: # None is empty
     "The sentences of `text`, by its full stops and its paragraphs."
-    found = re.split(r"(?<=[.!?])\s+|(?<=[。！？])|\n\n+", text.strip())
+    found = _sentence_ends.split(text.strip())
     return [sentence for sentence in found if sentence.strip()]
 
 def _nearest(known, texts):
     "For each of `texts` the number of the text in `known` that is most like it."
-    count = TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 4), sublinear_tf=True).fit(known)
-    table, found = count.transform(known), []
+    count = TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 4), sublinear_tf=True)
+    known_counts = count.fit_transform(known)
+    found = []
     for some in chunked(texts, 256):
-        alike = count.transform(some) @ table.T
+        alike = count.transform(some) @ known_counts.T
         found += alike.toarray().argmax(1).tolist()
     return found
 
 def _best_sentence(text, references):
-    return max(sentences(text), key=lambda sentence: rouge([references], [sentence])["rougeL"])
+    "The sentence of `text` with the highest ROUGE-L."
+    def rouge_l(sentence): return rouge([references], [sentence])["rougeL"]
+    return max(sentences(text), key=rouge_l)
 
+# %% ../nbs/47_text_generation.ipynb #07fec401
 def baselines(
     train:Dataset, # Rows to look up answers in, columns `text` and `target`
     rows:Dataset, # Rows to answer
 ) -> dict: # For `copy`, `nearest`, `lead` and `oracle` a list of answers, one per row
     "What methods without a model answer; `oracle` looks at the references."
     sources = rows["text"][:]
-    return dict(copy=list(sources), nearest=[train["target"][i][0] for i in _nearest(train["text"][:], sources)],
-                lead=[sentences(source)[0] for source in sources],
-                oracle=[_best_sentence(text, refs) for text,refs in zip(sources, rows["target"])])
+    numbers = _nearest(train["text"][:], sources)
+    nearest = [train["target"][i][0] for i in numbers]
+    lead = [sentences(source)[0] for source in sources]
+    pairs = zip(sources, rows["target"])
+    oracle = [_best_sentence(source, references) for source,references in pairs]
+    return dict(copy=list(sources), nearest=nearest, lead=lead, oracle=oracle)
