@@ -26,133 +26,193 @@ def _squad_rows(data):
     "The questions of a file in SQuAD's form, as tuples."
     for article in data["data"]:
         for page in article["paragraphs"]:
-            for asked in page["qas"]:
-                given = asked.get("answers", [])
-                answers = {name: [answer[name] for answer in given] for name in ("text", "answer_start")}
-                yield asked["id"], asked["question"], page["context"], answers, asked.get("is_impossible", False)
+            for question in page["qas"]:
+                given = question.get("answers", [])
+                texts = [answer["text"] for answer in given]
+                starts = [answer["answer_start"] for answer in given]
+                answers = dict(text=texts, answer_start=starts)
+                impossible = question.get("is_impossible", False)
+                yield question["id"], question["question"], page["context"], answers, impossible
 
+# %% ../nbs/46_question_answering.ipynb #75f3d6a2
 def read_squad(
     path:str|Path, # JSON as SQuAD 1.1 or 2.0 has it, and CMRC 2018 and XQuAD after it
     encoding:str="utf-8", # Of the file
 ) -> pd.DataFrame: # Columns `id`, `question`, `context`, `answers`, and `impossible` (bool)
     "The questions of `path`, one a row."
+    names = ["id", "question", "context", "answers", "impossible"]
     try:
-        rows = list(_squad_rows(json.loads(read_text(path, encoding))))
-        return pd.DataFrame(rows, columns=["id", "question", "context", "answers", "impossible"])
-    except json.JSONDecodeError as e: raise InputError(f"{path}: line {e.lineno} is not JSON ({e.msg})") from None
+        data = json.loads(read_text(path, encoding))
+        return pd.DataFrame(list(_squad_rows(data)), columns=names)
+    except json.JSONDecodeError as e:
+        raise InputError(f"{path}: line {e.lineno} is not JSON ({e.msg})") from None
     except (AttributeError, KeyError, TypeError) as e:
-        raise InputError(f"{path}: no questions in SQuAD's form ({type(e).__name__}: {e}); it holds data, in it "
-                         "paragraphs with a context and qas, each with id, question and answers") from None
+        raise InputError(f"{path}: no questions in SQuAD's form ({type(e).__name__}: {e}); "
+                         "it holds data, in it paragraphs with a context and qas, "
+                         "each with id, question and answers") from None
 
 # %% ../nbs/46_question_answering.ipynb #ca3daeb3
 def _place(context, text, start, near=10):
-    "Where `text` stands in `context`: at `start`, or once nearby; -1 where the file says so; None where it is wrong."
+    "Where `text` stands: at `start`, or once nearby; -1 where the file says so; None if wrong."
     if start>=0 and context.startswith(text, start): return start
-    found = [m.start() for m in re.finditer(f"(?={re.escape(text)})", context)]
+    overlapping = f"(?={re.escape(text)})" # also finds copies that share characters
+    found = [match.start() for match in re.finditer(overlapping, context)]
     if start!=-1: found = [place for place in found if abs(place-start)<=near]
     if len(found)==1: return found[0]
-    if start==-1: return -1
-    return None
+    return -1 if start==-1 else None
 
-def _given_answers(answers, fault):
+# %% ../nbs/46_question_answering.ipynb #d1846705
+def _given_answers(answers, where):
     "The pairs of text and start in `answers`, checked."
+    if not answers: return []
     try: given = list(zip(answers["text"], answers["answer_start"], strict=True))
     except (KeyError, TypeError, ValueError):
-        raise fault(f"its answers are {str(answers)[:60]}", "give two lists, text and answer_start") from None
+        raise InputError(f"{where}: its answers are {str(answers)[:60]}; "
+                         "give two lists, text and answer_start") from None
     for text,start in given:
-        if not isinstance(text, str) or not text.strip() or not isinstance(start, (int, np.integer)):
-            raise fault(f"the answer {text!r} at {start!r} is none", "give a text and a whole number")
+        is_text = isinstance(text, str) and text.strip()
+        is_number = isinstance(start, (int, np.integer))
+        if not is_text or not is_number:
+            raise InputError(f"{where}: the answer {text!r} at {start!r} is none; "
+                             "give a text and a whole number")
     return given
 
-def _placed(context, answers, fault):
-    "`answers` at their places, those without one last, and how many were moved and how many have none."
-    rows, moved = [], 0
-    for text,start in _given_answers(answers, fault):
+# %% ../nbs/46_question_answering.ipynb #31a8f595
+def _misplaced(context, text, start, where):
+    "The error for an answer that does not stand at `start`."
+    stands = "no context is"
+    instead = context[max(start, 0):start+len(text)]
+    if 0<=start<len(context): stands = f"{instead[:40]!r} stands"
+    return InputError(f"{where}: the answer {text[:40]!r} is not at {start}, "
+                      f"where {stands}; correct answer_start")
+
+# %% ../nbs/46_question_answering.ipynb #de0d600e
+def _placed(context, answers, where):
+    "`answers` at their places, those without one last, and how many of them were moved."
+    rows = []
+    moved = 0
+    for text,start in _given_answers(answers, where):
         place = _place(context, text, start)
-        if place is None:
-            inside = 0<=start<len(context)
-            stands = f"{context[start:start+len(text)][:40]!r} stands" if inside else "no context is"
-            raise fault(f"the answer {text[:40]!r} is not at {start}, where {stands}", "correct answer_start")
-        moved += place not in (-1, start)
+        if place is None: raise _misplaced(context, text, start, where)
+        if place not in (-1, start): moved += 1
         rows.append((text, int(place)))
     rows.sort(key=lambda row: row[1]<0)
-    found = dict(text=[text for text,_ in rows], answer_start=[place for _,place in rows])
-    return found, moved, found["answer_start"].count(-1)
+    texts = [text for text,_ in rows]
+    places = [place for _,place in rows]
+    return dict(text=texts, answer_start=places), moved
 
 # %% ../nbs/46_question_answering.ipynb #173ee342
+def _filled_rows(table, path):
+    "Columns `id`, `question`, `context`, `answers` of `table`; only a question may be empty."
+    names = "id", "question", "context", "answers"
+    rows = pd.DataFrame({name: column(table, name, path) for name in names})
+    check_filled(rows[["id", "context"]], path)
+    rows["question"] = rows.question.fillna("")
+    return rows.astype(dict(id=str, question=str, context=str))
+
+# %% ../nbs/46_question_answering.ipynb #f3dcd3bc
+def _check_impossible(impossible, texts, where):
+    "Refuse a question that has answers and is impossible, or neither."
+    if impossible!=bool(texts): return
+    raise InputError(f"{where}: it has {len(texts)} answers and is_impossible is {impossible}; "
+                     "give an answer, or say that it is impossible, and not both")
+
+# %% ../nbs/46_question_answering.ipynb #7f1e54c9
 def _question_rows(table, path):
     "Columns `id`, `question`, `context`, `answers` of `table`, every answer at its place."
-    rows = pd.DataFrame({name: column(table, name, path) for name in ("id", "question", "context", "answers")})
-    check_filled(rows[["id", "context"]], path)
-    rows = rows.assign(id=rows.id.astype(str), context=rows.context.astype(str))
-    answers, moved, nowhere = [], 0, 0
+    rows = _filled_rows(table, path)
+    placed = []
+    moved = nowhere = 0
     for i,row in rows.iterrows():
-        def fault(what, right): return InputError(f"{path}: question {row.id}: {what}; {right}")
-        found, here_moved, here_nowhere = _placed(row.context, row.answers or dict(text=[], answer_start=[]), fault)
-        if "impossible" in table and table.impossible[i]==bool(found["text"]):
-            raise fault(f"it has {len(found['text'])} answers and is_impossible is {table.impossible[i]}",
-                        "give an answer, or say that it is impossible, and not both")
-        answers.append(found)
-        moved += here_moved
-        nowhere += here_nowhere
-    twice = rows.id.duplicated()
-    if twice.any(): raise InputError(f"{path}: two questions are {rows.id[twice].iloc[0]}")
-    rows = rows.assign(question=rows.question.fillna("").astype(str), answers=answers)
-    empty = (rows.question.str.strip()=="").sum()
-    for n,what in ((moved, "answers moved by a few characters to where their words stand"),
-                   (nowhere, "answers stand nowhere in their page and can only be scored against"),
-                   (empty, "questions are empty")):
+        where = f"{path}: question {row.id}"
+        answers, n = _placed(row.context, row.answers, where)
+        if "impossible" in table: _check_impossible(table.impossible[i], answers["text"], where)
+        placed.append(answers)
+        moved += n
+        nowhere += answers["answer_start"].count(-1)
+    twice = rows.id[rows.id.duplicated()]
+    if len(twice): raise InputError(f"{path}: two questions are {twice.iloc[0]}")
+    counts = {"answers moved by a few characters to where their words stand": moved,
+              "answers stand nowhere in their page and can only be scored against": nowhere,
+              "questions are empty": (rows.question.str.strip()=="").sum()}
+    for what,n in counts.items():
         if n: warnings.warn(f"{path}: {n} {what}", stacklevel=4)
-    return rows
+    return rows.assign(answers=placed)
 
 # %% ../nbs/46_question_answering.ipynb #b3f1ba23
-_section = re.compile(r"^(?:Parameters\n-{3,}\n|(?:Args|Arguments|Parameters):?\n(?= ))(.*?)" # its title, its lines
-                      r"(?=\n\n?\w[\w ]*(?:\n-{3,}|:\n)|\Z)", re.M|re.S) # up to the next title
-_entry = re.compile(r"^(?:(\w[\w, ]*?) ?: +(\S.*)|  +(\w+) \((.+?)\) ?:.*)$", re.M) # `x : int`, or `  x (int): …`
-_after_type = re.compile(r"[, ]+\(?\*?(?:optional|defaults?)\b.*|[,. ]+$")
-_link = re.compile(r"\[?`~?([^`]+)`\]?")
+_section = re.compile(
+    r"^(?:Parameters\n-{3,}\n|(?:Args|Arguments|Parameters):?\n(?= ))" # its title
+    r"(.*?)" # its lines
+    r"(?=\n\n?\w[\w ]*(?:\n-{3,}|:\n)|\Z)", re.M|re.S) # up to the next title
+_entry = re.compile(
+    r"^(?:(\w[\w, ]*?) ?: +(\S.*)" # `x : int`
+    r"|  +(\w+) \((.+?)\) ?:.*)$", re.M) # `  x (int): …`
+_after_type = re.compile(r"[, ]+\(?\*?(?:optional|defaults?)\b.*|[,. ]+$") # what follows the type
+_link = re.compile(r"\[?`~?([^`]+)`\]?") # marks, and the type between them
 
+# %% ../nbs/46_question_answering.ipynb #ee77facd
+def _named_type(entry):
+    "The names of an entry, their type, and the character at which the type begins."
+    group = 2 if entry[2] else 4
+    names = entry[group-1].split(", ")
+    kind = _after_type.sub("", entry[group])
+    start = entry.start(group)
+    link = _link.fullmatch(kind)
+    if link: return names, link[1], start+link.start(1)
+    return names, kind, start
+
+# %% ../nbs/46_question_answering.ipynb #302c6ca2
 def parameters(
     doc:str, # A docstring in the manner of numpy or of Google
-) -> list[tuple[str,str,int]]: # Name of the parameter, its type, the character at which the type begins
-    "The parameters that `doc` lists with a type; what is optional, and the default, is no part of the type."
+) -> list[tuple[str,str,int]]: # Name, type, and the character at which the type begins
+    "The parameters that `doc` lists with a type, without `optional` and without the default."
     found = []
     for section in _section.finditer(doc):
         for entry in _entry.finditer(doc, section.start(1), section.end(1)):
-            group = 2 if entry[2] else 4
-            kind, start = _after_type.sub("", entry[group]), entry.start(group)
-            if bare := _link.fullmatch(kind):
-                kind = bare[1]
-                start += bare.start(1)
+            names, kind, start = _named_type(entry)
             if not 0<len(kind)<=60: continue
-            for name in entry[group-1].split(", "): found.append((name, kind, start))
+            for name in names: found.append((name, kind, start))
     return found
 
 # %% ../nbs/46_question_answering.ipynb #771486c9
-_columns = Features(id=Value("string"), question=Value("string"), context=Value("string"),
-                    answers=dict(text=List(Value("string")), answer_start=List(Value("int64"))))
+_columns = Features(
+    id=Value("string"), question=Value("string"), context=Value("string"),
+    answers=dict(text=List(Value("string")), answer_start=List(Value("int64"))))
 
-def _asked(document, doc, name, kind=None, start=None):
-    "A row that asks `doc` for the type of the parameter `name`, with the key that decides its split."
+# %% ../nbs/46_question_answering.ipynb #705a1c52
+def _type_question(document, doc, name, kind=None, start=None):
+    "The key that decides the split, and a row: what type has the parameter `name` of `doc`?"
     answers = dict(text=[kind], answer_start=[start]) if kind else dict(text=[], answer_start=[])
     question = f"What type is the parameter {name}?"
-    return document, dict(id=f"{document}:{name}", question=question, context=doc, answers=answers)
+    return document, dict(id=f"{document}:{name}", question=question,
+                          context=doc, answers=answers)
 
+# %% ../nbs/46_question_answering.ipynb #d028c9ab
+def _pages(size):
+    "Name, text and parameters of the docstrings that list any, up to `size` characters long."
+    table = load_docstrings()
+    pages = []
+    for document,doc in zip(table.id, table.doc):
+        if len(doc)>size: continue
+        given = parameters(doc)
+        if given: pages.append((document, doc, given))
+    return pages
+
+# %% ../nbs/46_question_answering.ipynb #dca5af4f
 def docs_types(
     size:int=1500, # Longest page, characters
 ) -> DatasetDict: # As SQuAD 2: two questions that a page answers, one that it does not
-    "What type is this parameter? Pages are docstrings of `docs`, answers are types as their authors wrote them."
-    table = load_docstrings()
-    pages = [(document, doc, parameters(doc)) for document,doc in zip(table.id, table.doc) if len(doc)<=size]
-    pages = [page for page in pages if page[2]]
-    names = [name for *_,given in pages for name,*_ in given]
+    "What type is this parameter? The pages are docstrings of `docs`, the answers their types."
+    pages = _pages(size)
+    names = []
+    for _,_,given in pages: names += [name for name,_,_ in given]
     rows = []
     for document,doc,given in pages:
         by_name = {entry[0]: entry for entry in given}
-        drawn = sorted(by_name.values(), key=lambda entry: sha256(document+entry[0]))[:2]
-        for entry in drawn: rows.append(_asked(document, doc, *entry))
+        in_order = sorted(by_name, key=lambda name: sha256(document+name))
+        for name in in_order[:2]: rows.append(_type_question(document, doc, *by_name[name]))
         other = names[int(sha256(document), 16)%len(names)]
-        if not re.search(rf"\b{other}\b", doc): rows.append(_asked(document, doc, other))
+        if not re.search(rf"\b{other}\b", doc): rows.append(_type_question(document, doc, other))
     return split_by_key(rows, _columns)
 
 # %% ../nbs/46_question_answering.ipynb #8c9f60ef
@@ -160,107 +220,146 @@ def _trimmed(text, start, end):
     "`start` and `end` without the white space between them; (0, 0) if there is nothing else."
     held = text[start:end]
     if not held.strip(): return 0, 0
-    return start+len(held)-len(held.lstrip()), end-len(held)+len(held.rstrip())
+    before = len(held)-len(held.lstrip())
+    after = len(held)-len(held.rstrip())
+    return start+before, end-after
 
+# %% ../nbs/46_question_answering.ipynb #d7a15d16
 def _answer_place(row, name):
     "Where the first answer of `row` stands; None if there is none."
-    if not row["answers"]["text"]: return None
-    text, start = row["answers"]["text"][0], row["answers"]["answer_start"][0]
-    if start<0 or row["context"][start:start+len(text)]!=text:
-        raise InputError(f"{name}: the answer {text[:40]!r} does not stand at character {start} of its context")
-    return _trimmed(row["context"], start, start+len(text))
+    answers = row["answers"]
+    if not answers["text"]: return None
+    text = answers["text"][0]
+    start = answers["answer_start"][0]
+    end = start+len(text)
+    if start<0 or row["context"][start:end]!=text:
+        raise InputError(f"{name}: the answer {text[:40]!r} does not stand "
+                         f"at character {start} of its context")
+    return _trimmed(row["context"], start, end)
 
+# %% ../nbs/46_question_answering.ipynb #0489d006
 def _first_last(answer, places, windows):
-    "For each window the first and the last token of `answer`, (0, 0) where it is not; and is it those tokens exactly?"
+    "First and last token of `answer` in each window, (0, 0) where it is not; is it exactly those?"
     if answer is None: return [(0, 0)]*len(windows), True
-    held = [i for i,(a,b) in enumerate(places) if a<b and a<answer[1] and answer[0]<b]
-    if not held: return [], True
-    first, last, found = held[0], held[-1], []
-    for window in windows:
-        if first in window and last in window: found.append((window.index(first), window.index(last)))
-        else: found.append((0, 0))
+    start, end = answer
+    tokens = []
+    for i,(a,b) in enumerate(places):
+        if a<b and a<end and start<b: tokens.append(i)
+    if not tokens: return [], True
+    first, last = tokens[0], tokens[-1]
     exact = answer==(places[first][0], places[last][1])
+    found = []
+    for window in windows:
+        ends = 0, 0
+        if first in window and last in window: ends = window.index(first), window.index(last)
+        found.append(ends)
     if all(ends==(0, 0) for ends in found): return [], exact
     return found, exact
 
 # %% ../nbs/46_question_answering.ipynb #a686cd3b
+def _context_places(context, offsets, is_context):
+    "The characters of each token of the context, (0, 0) for the others."
+    return [_trimmed(context, *offset) if inside else (0, 0)
+            for offset,inside in zip(offsets, is_context)]
+
+# %% ../nbs/46_question_answering.ipynb #6106a1bb
+def _window_rows(i, inputs, places, windows):
+    "A row for each of the windows of row `i`, whose tokens are `inputs`."
+    rows = []
+    for window in windows:
+        row = {}
+        for name,values in inputs.items(): row[name] = [values[p] for p in window]
+        row["row"] = i
+        row["places"] = [places[p] for p in window]
+        rows.append(row)
+    return rows
+
+# %% ../nbs/46_question_answering.ipynb #efa7c8ff
 def encode_questions(
     rows:Dataset, # Columns `question`, `context`, perhaps `answers` and `id`
     tokenizer, # Of the model
     max_length:int=128, # Tokens in a window, with the question
     doc_stride:int=None, # Tokens of the context that two windows share; None: a third
-) -> tuple[Dataset,dict]: # A row a window: `input_ids` …, `row`, `places` (characters of each token), `labels`; counts
+) -> tuple[Dataset,dict]: # A row a window: `input_ids` …, `row`, `places`, `labels`; counts
     "The windows of `rows`, and in each the first and the last token of the answer."
-    full = tokenizer(rows["question"][:], rows["context"][:], return_offsets_mapping=True, verbose=False)
+    full = tokenizer(rows["question"][:], rows["context"][:],
+                     return_offsets_mapping=True, verbose=False)
     columns = [name for name in tokenizer.model_input_names if name in full]
     found, not_exact, nowhere = [], 0, 0
     for i,row in enumerate(rows):
         name = f"question {row.get('id', i+1)}"
         is_context = [side==1 for side in full.sequence_ids(i)]
-        places = [_trimmed(row["context"], *offset) if inside else (0, 0)
-                  for offset,inside in zip(full["offset_mapping"][i], is_context)]
-        around = f"{name}: its {len(is_context)-sum(is_context)} tokens"
+        places = _context_places(row["context"], full["offset_mapping"][i], is_context)
+        around = f"{name}: its {is_context.count(False)} tokens"
         windows = window_positions(is_context, max_length, doc_stride, around)
-        new = []
-        for window in windows:
-            ids = {column: [full[column][i][p] for p in window] for column in columns}
-            new.append(dict(ids, row=i, places=[places[p] for p in window]))
+        inputs = {column: full[column][i] for column in columns}
+        new = _window_rows(i, inputs, places, windows)
         if "answers" in row:
             labels, exact = _first_last(_answer_place(row, name), places, windows)
-            not_exact += not exact
-            nowhere += not labels
-            new = [dict(some, labels=ends) for some,ends in zip(new, labels)]
+            new = [dict(window, labels=ends) for window,ends in zip(new, labels)]
+            if not exact: not_exact += 1
+            if not labels: nowhere += 1
         found += new
-    return Dataset.from_list(found), {"windows": len(found), "answers not of whole tokens": not_exact,
-                                      "answers that no window holds": nowhere}
+    counts = {"windows": len(found), "answers not of whole tokens": not_exact,
+              "answers that no window holds": nowhere}
+    return Dataset.from_list(found), counts
 
 # %% ../nbs/46_question_answering.ipynb #6a36ec84
 def _best_span(first, last, places, longest):
-    "The best span of a window above no answer, with its first and its last character; None if there is no token."
-    places = np.array(places)
-    here = places[:, 1]>places[:, 0]
-    length = places[None, :, 1]-places[:, None, 0]
-    short = (length<=longest) | np.eye(len(here), dtype=bool)
-    valid = np.triu(here[:, None] & here) & short
+    "The best span of a window: its score, first and last character; None without a token."
+    starts, ends = np.array(places).T
+    held = ends>starts
+    length = ends[None, :]-starts[:, None]
+    short = (length<=longest) | np.eye(len(held), dtype=bool) # or of one token
+    valid = np.triu(held[:, None] & held) & short
     if not valid.any(): return None
     both = np.where(valid, first[:, None]+last, -np.inf)
     i, j = np.unravel_index(both.argmax(), both.shape)
-    return float(both[i, j]-first[0]-last[0]), int(places[i, 0]), int(places[j, 1])
+    score = both[i, j]-first[0]-last[0]
+    return float(score), int(starts[i]), int(ends[j])
 
+# %% ../nbs/46_question_answering.ipynb #9c2dc4cb
 @torch.no_grad()
 def _best_spans(model, tokenizer, windows, longest, batch_size):
     "For each row the best span of all its windows."
-    best, rows, places = {}, windows["row"][:], windows["places"][:]
-    for some,batch in by_length(windows, padded(tokenizer), batch_size):
-        said = model(**batch.to(model.device))
-        starts, ends = said.start_logits.float().cpu().numpy(), said.end_logits.float().cpu().numpy()
-        for i,first,last in zip(some, starts, ends):
-            n, row = len(places[i]), rows[i]
+    best = {}
+    if not len(windows): return best
+    rows, places = windows["row"][:], windows["places"][:]
+    for numbers,batch in by_length(windows, padded(tokenizer), batch_size):
+        output = model(**batch.to(model.device))
+        starts = output.start_logits.float().cpu().numpy()
+        ends = output.end_logits.float().cpu().numpy()
+        for i,first,last in zip(numbers, starts, ends):
+            n = len(places[i])
+            row = rows[i]
             span = _best_span(first[:n], last[:n], places[i], longest)
-            if span and span>best.get(row, (-math.inf,)): best[row] = span
+            if span and (row not in best or span>best[row]): best[row] = span
     return best
 
+# %% ../nbs/46_question_answering.ipynb #a4fb4fb9
 def answer_questions(
     model:nn.Module, # For question answering
     tokenizer, # Its tokenizer
     questions:list[str], # One for each context
     contexts:list[str], # Where the answers stand
-    threshold:float=None, # Nats above no answer that an answer needs; None: 0, or any if training always had an answer
+    threshold:float=None, # Nats above no answer; None: 0, or any if training always had an answer
     max_length:int=128, # Tokens in a window, with the question
     doc_stride:int=None, # Tokens of the context that two windows share; None: a third
     batch_size:int=64, # Windows per batch
-) -> list[dict]: # `text`, sliced from the context at `start` and `end`; `score` in nats, None if the context is empty
+) -> list[dict]: # `text`, sliced at `start` and `end`; `score` in nats, None for an empty context
     "The answer to each of `questions`, in their order; an empty `text` is no answer."
     check_length(model.eval(), max_length)
     check_strings(questions, "question")
     check_strings(contexts, "context")
-    if len(questions)!=len(contexts): raise InputError(f"{len(questions)} questions but {len(contexts)} contexts")
+    if len(questions)!=len(contexts):
+        raise InputError(f"{len(questions)} questions but {len(contexts)} contexts")
     if not len(questions): return []
-    known = getattr(model.config, "answers", None) or dict(always=False, longest=math.inf)
+    known = getattr(model.config, "answers", None)
+    if not known: known = dict(always=False, longest=math.inf)
     if threshold is None: threshold = -math.inf if known["always"] else 0
     rows = Dataset.from_dict(dict(question=questions, context=contexts))
     windows, _ = encode_questions(rows, tokenizer, max_length, doc_stride)
-    best = _best_spans(model, tokenizer, windows, known["longest"], batch_size) if len(windows) else {}
+    best = _best_spans(model, tokenizer, windows, known["longest"], batch_size)
     found = []
     for i,context in enumerate(contexts):
         score, start, end = best.get(i, (None, 0, 0))
@@ -277,30 +376,37 @@ class QuestionAnswering(Task):
     datasets = {"docs-types": docs_types}
 
     def read(self, path, columns=Columns(), encoding="utf-8"):
-        if Path(Path(path).name.removesuffix(".gz")).suffix==".json": return read_squad(path, encoding)
+        name = Path(path).name.removesuffix(".gz")
+        if Path(name).suffix==".json": return read_squad(path, encoding)
         return super().read(path, columns, encoding)
 
     def check(self, table, path, columns=Columns()): return _question_rows(table, path)
     def key(self, row): return row["context"]
+    def encode(self, rows, tokenizer): return encode_questions(rows, tokenizer, self.max_length)
 
     def new_model(self, start, tokenizer, dataset, size="mini", seed=0):
         model = super().new_model(start, tokenizer, dataset, size, seed)
         texts = [answers["text"] for answers in dataset["train"]["answers"]]
-        if not any(texts): raise InputError("no question of the train split has an answer")
-        model.config.answers = dict(always=all(texts), longest=max(len(some[0]) for some in texts if some))
+        lengths = [len(given[0]) for given in texts if given]
+        if not lengths: raise InputError("no question of the train split has an answer")
+        model.config.answers = dict(always=all(texts), longest=max(lengths))
         return model
 
-    def encode(self, rows, tokenizer): return encode_questions(rows, tokenizer, self.max_length)
-
     def lines(self, model, tokenizer, rows):
-        said = answer_questions(model, tokenizer, rows["question"][:], rows["context"][:], max_length=self.max_length)
-        return [dict(row=i, label=answers["text"], prediction=s["text"])
-                for i,(answers,s) in enumerate(zip(rows["answers"], said))]
+        questions, contexts = rows["question"][:], rows["context"][:]
+        found = answer_questions(model, tokenizer, questions, contexts, max_length=self.max_length)
+        return [dict(row=i, label=answers["text"], prediction=answer["text"])
+                for i,(answers,answer) in enumerate(zip(rows["answers"], found))]
 
     def score(self, lines, weights=None):
-        return answer_scores([line["label"] for line in lines], [line["prediction"] for line in lines], weights=weights)
+        labels = [line["label"] for line in lines]
+        predictions = [line["prediction"] for line in lines]
+        return answer_scores(labels, predictions, weights=weights)
 
-    def predict(self, model, tokenizer, inputs):
-        questions, contexts = [x["question"] for x in inputs], [x["context"] for x in inputs]
-        said = answer_questions(model, tokenizer, questions, contexts, max_length=self.max_length)
-        return [dict(x, **s) for x,s in zip(inputs, said)]
+# %% ../nbs/46_question_answering.ipynb #7b7cb442
+@patch
+def predict(self:QuestionAnswering, model, tokenizer, inputs):
+    questions = [row["question"] for row in inputs]
+    contexts = [row["context"] for row in inputs]
+    found = answer_questions(model, tokenizer, questions, contexts, max_length=self.max_length)
+    return [dict(row, **answer) for row,answer in zip(inputs, found)]
