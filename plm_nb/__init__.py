@@ -2,15 +2,13 @@
 used, so that `import plm_nb` takes no time."""
 __version__ = "0.1.0"
 
-_MODULES = { # public name -> the module that defines it
+_MODULES = { # public name -> the module to load: for tasks the one that knows all of them
     "InputError": "data", "load_corpus": "data",
     "train_tokenizer": "tokenizer", "load_tokenizer": "tokenizer",
     "pretrain": "pretraining", "PretrainingArguments": "pretraining",
-    "load_task": "tasks",
-    "finetune": "finetuning", "evaluate": "finetuning", "FinetuningArguments": "finetuning",
-    "predict": "pipelines",
+    "load_task": "pipelines", "finetune": "pipelines", "FinetuningArguments": "pipelines",
+    "evaluate": "pipelines", "predict": "pipelines", "verify": "pipelines",
     "generate": "decoding",
-    "verify": "runs",
     "TextClassifier": "estimators", "TokenClassifier": "estimators",
 }
 __all__ = list(_MODULES)

@@ -11,7 +11,16 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_name_is_there(name):
     module = importlib.import_module(f'plm_nb.{plm_nb._MODULES[name]}')
     assert getattr(plm_nb, name) is getattr(module, name)
-    assert name in module.__all__, f'{module.__name__} does not export it'
+    home = importlib.import_module(getattr(plm_nb, name).__module__)
+    assert name in home.__all__, f'{home.__name__} does not export it'
+
+def test_tasks_are_known_at_once():
+    "Whoever takes a name from the package alone has all tasks, as the shell has."
+    code = 'from plm_nb import load_task; print(type(load_task("docs-package")).__name__)'
+    r = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert r.returncode==0, r.stderr
+    from plm_nb.pipelines import verify
+    assert plm_nb.verify is verify
 
 def test_no_name_hides_a_module():
     modules = {p.stem for p in (ROOT/'plm_nb').glob('*.py')}
