@@ -6,8 +6,8 @@ from datasets import Dataset, DatasetDict
 from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification
 from plm_nb.cli import main
 from plm_nb.data import load_corpus, read_table
-from plm_nb.text_classification import finetune
-from plm_nb.pipelines import job, predict
+from plm_nb.finetuning import FinetuningArguments, finetune
+from plm_nb.pipelines import predict
 from plm_nb.objectives import OBJECTIVES
 from plm_nb.pretraining import PretrainingArguments, count_ngrams, pretrain
 from plm_nb.tasks import load_task
@@ -38,8 +38,8 @@ def answer(capsys, out, *args):
 
 def test_pretrain_on_plays(plays, tok, tmp_path, capsys):
     "The text is one document, byte for byte; twenty steps lower the loss; the run verifies and opens."
-    parts = load_corpus(plays)
-    assert "".join(parts[p]["text"][0] for p in parts).encode()==Path(plays).read_bytes()
+    corpus = load_corpus(plays)
+    assert "".join(corpus[split]["text"][0] for split in corpus).encode()==Path(plays).read_bytes()
     found = answer(capsys, tmp_path, "pretrain", "--corpus", plays, "--tokenizer", tok, "--steps", "20")
     assert found["train"]["steps"]==20 and found["train"]["loss"]<found["train"]["loss_first"]
     assert found["heldout"]["nats_per_token"]<8
@@ -51,8 +51,8 @@ def test_finetune_on_cola(tok, tmp_path, capsys):
     table = real("cola/in_domain_train.tsv")
     found = answer(capsys, tmp_path, "finetune", "--data", table, "--text", "3", "--label", "1", "--tokenizer", tok,
                    "--epochs", "1", "--labels-per-class", "100")
-    for part in ("validation", "test"):
-        assert found[part]["n"]>700 and {"accuracy", "precision", "recall", "f1", "matthews"}<=found[part].keys()
+    for split in ("validation", "test"):
+        assert found[split]["n"]>700 and {"accuracy", "precision", "recall", "f1", "matthews"}<=found[split].keys()
     assert main(["verify", str(tmp_path)])==0
     assert AutoModelForSequenceClassification.from_pretrained(tmp_path).config.label2id=={"0": 0, "1": 1}
 
@@ -67,12 +67,13 @@ def chinese():
     with gzip.open(real("pydocs_zh/python_docs_3.13.en-zh.jsonl.gz"), "rt", encoding="utf-8") as f: rows = [json.loads(l) for l in f]
     texts = [r["zh"] for r in rows if len(r["zh"])>20]
     texts = ["\n".join(texts[i:i+16]) for i in range(0, 16*130, 16)]
-    parts = DatasetDict({p: Dataset.from_dict(dict(text=t)) for p,t in dict(train=texts[:120], validation=texts[120:]).items()})
-    return parts, train_tokenizer(parts["train"]["text"], "wordpiece", 3000)
+    splits = dict(train=texts[:120], validation=texts[120:])
+    corpus = DatasetDict({split: Dataset.from_dict(dict(text=t)) for split,t in splits.items()})
+    return corpus, train_tokenizer(corpus["train"]["text"], "wordpiece", 3000)
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_every_objective_learns_chinese(chinese, tmp_path, objective):
-    "Held-out loss below that of the untrained body and below that of token frequencies."
+    "Held-out loss below that of the untrained model and below that of token frequencies."
     corpus, tokenizer = chinese
     args = PretrainingArguments(objective, size="tiny", block_size=64, steps=150, learning_rate=3e-3)
     run = pretrain(corpus, tokenizer, tmp_path/"run", args).record
@@ -85,12 +86,13 @@ CHINESE = {"token-classification": ("weibo_ner/weiboNER_2nd_conll.train", 50, "w
 
 @pytest.mark.parametrize("kind", CHINESE)
 def test_chinese_by_heart(kind, tmp_path):
-    "A body of random weights with our own tokenizer learns raw Chinese text, and its answers are slices of that text."
+    "A model of random weights with our own tokenizer learns raw Chinese text, and its answers are slices of that text."
     name, n, column = CHINESE[kind]
     rows = load_task(dict(train=real(name)), task=kind)["train"].select(range(n))
     texts = ["".join(t) for t in rows[column]]
-    run = finetune(DatasetDict(train=rows, test=rows), tmp_path/"run", tokenizer=train_tokenizer(texts, "wordpiece", 3000),
-                   size="tiny", job=job(kind), epochs=25, batch_size=4, learning_rate=2e-3)
+    tokenizer = train_tokenizer(texts, "wordpiece", 3000)
+    args = FinetuningArguments(size="tiny", epochs=25, batch_size=4, learning_rate=2e-3)
+    run = finetune(DatasetDict(train=rows, test=rows), tmp_path/"run", kind, tokenizer=tokenizer, args=args)
     assert run.record["results"]["test"]["f1"]>.5
     asked = [dict(context=t, question=q) for t,q in zip(texts, rows["question"])] if column=="context" else texts
     found = predict(run.path, asked[:10])

@@ -3,9 +3,10 @@
 `python engine.py memory OBJECTIVE` prints the peaks of a small and of a large evaluation, in MiB; under `torchrun`,
 `engine.py train FILE BATCH PARTS` saves what `train` gives, for a step of `LONG` and 40 steps of `SHARED`.
 """
-import json, os, resource, sys, tempfile
+import json, os, re, resource, sys, tempfile
 from copy import deepcopy
 from functools import cache
+from pathlib import Path
 import torch
 from datasets import Dataset
 from tokenizers import Tokenizer, models
@@ -78,6 +79,10 @@ def train(objective, arch, size, parts, steps):
     return dict(loss=torch.tensor(t.first), gradients=kept.found, weights=flat(model.parameters()))
 
 def peak(): # Most memory that this process has held so far, MiB
+    "On Linux not `ru_maxrss`, which begins with the memory of the process that started this one."
+    if sys.platform=="linux":
+        status = Path("/proc/self/status").read_text()
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 2**10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform=="darwin" else 2**10)
 
 def memory(objective, vocab_size=30_000, tokens=40_000):

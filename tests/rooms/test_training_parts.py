@@ -47,4 +47,4 @@ def test_memory_of_an_evaluation(objective):
     r = subprocess.run([sys.executable, WORKER, "memory", objective], capture_output=True, text=True, timeout=280)
     assert r.returncode==0, r.stderr[-3000:]
     quarter, whole = json.loads(r.stdout.splitlines()[-1])
-    assert whole<1430 and whole<quarter+60, (quarter, whole) # MiB; 1430 are 1.5 GB
+    assert whole<1430 and whole<quarter+200, (quarter, whole) # MiB; 1430 are 1.5 GB
