@@ -266,6 +266,7 @@ def train(self:Trainer, resume_from_checkpoint=None, **kwargs):
 def has_bf16() -> bool:
     "Does the device at hand multiply bfloat16 in hardware?"
     if torch.cuda.is_available(): return torch.cuda.is_bf16_supported(including_emulation=False)
+    if torch.backends.cpu.get_cpu_capability() in ("DEFAULT", "AVX2"): return False # or held to it
     return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
 
 def check_budget(**budget): # `steps`, `epochs` and `minutes`, all but one of them None
