@@ -13,9 +13,10 @@ fork = multiprocessing.get_context('forkserver') # forks a process that has impo
 fork.set_forkserver_preload(['datasets', 'matplotlib.pyplot', 'nbdev.test', 'sklearn.model_selection', 'torch._dynamo',
                              'transformers.trainer', 'transformers.models.bert.modeling_bert'])
 
-def run(fn, log, flags):
+def run(fn, log, flags, limit):
     "In a process of its own: run the notebook `fn` in its folder, with `log` as its output"
     os.setsid()
+    if limit: signal.alarm(int(limit)+30) # it ends itself if who waits for it is gone
     own_locks()
     gc.freeze() # what is inherited is no garbage, and each training looks for some
     os.chdir(fn.parent)
@@ -32,14 +33,15 @@ def run(fn, log, flags):
 def run_notebook(fn, folder, flags=(), limit=LIMIT):
     "Run a copy of the notebook `fn` in `folder`; fail with the last line that it printed, or at `limit` seconds"
     with tempfile.NamedTemporaryFile() as log:
-        p = fork.Process(target=run, args=(Path(shutil.copy(fn, folder)), log.name, list(flags)))
+        p = fork.Process(target=run, args=(Path(shutil.copy(fn, folder)), log.name, list(flags), limit))
         p.start()
-        p.join(limit)
-        late = p.is_alive()
-        if late:
-            os.kill(p.pid, signal.SIGABRT)
-            p.join(5)
-        stop(p)
+        try:
+            p.join(limit)
+            late = p.is_alive()
+            if late:
+                os.kill(p.pid, signal.SIGABRT)
+                p.join(5)
+        finally: stop(p)
         out = log.read().decode(errors='replace')
     print(out) # pytest shows it if the notebook is red
     if late: pytest.fail(f'{fn.name}: stopped after {limit} seconds', pytrace=False)
