@@ -107,6 +107,8 @@ def lines(module):
     source = (ROOT/settings['lib_path']/f'{module}.py').read_text('utf-8')
     return {name: node.lineno for name,node in definitions(source)}
 
+UNSAID = '<span class="unsaid"></span>' # a term of a list has a meaning; this one takes no place on the page
+
 def reference(source, module, where):
     "What a reader of the reference wants to know of the names that `source` defines."
     said, parts = comments(source), []
@@ -118,7 +120,7 @@ def reference(source, module, where):
             head = f'**{arg}**' if arg=='returns' else f'`{arg}`'
             if kind: head += f' *{kind}*'.replace('|', r'\|')
             if value: head += f' = `{value}`'
-            parts.append(f'{head}\n: {meaning or "&nbsp;"}')
+            parts.append(f'{head}\n: {meaning or UNSAID}')
     return '\n\n'.join(parts)
 
 class Site:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = { # first digit of a room -> name of the part, and what a reader finds in it
-    '0': ('Start here', 'This room says what a language model is, and introduces the words that all other rooms use.'),
+    '0': ('Start here', 'Here stands what a language model is, the words that all other rooms use, and how files are read.'),
     '1': ('Text', 'Documents are collected, some are kept apart for the test, and a tokenizer turns all of them into ids.'),
     '2': ('Language models', 'Counting, memory and attention are three ways to guess the next token, and one unit compares them.'),
     '3': ('Pretraining', 'A model learns from text alone, in a run that can be stopped, resumed and verified.'),

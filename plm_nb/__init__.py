@@ -3,7 +3,7 @@ used, so that `import plm_nb` takes no time."""
 __version__ = "0.1.0"
 
 _MODULES = { # public name -> the module to load: for tasks the one that knows all of them
-    "InputError": "data", "load_corpus": "data",
+    "InputError": "files", "load_corpus": "data",
     "train_tokenizer": "tokenizer", "load_tokenizer": "tokenizer",
     "pretrain": "pretraining", "PretrainingArguments": "pretraining",
     "load_task": "pipelines", "finetune": "pipelines", "FinetuningArguments": "pipelines",

@@ -20,8 +20,9 @@ from safetensors import SafetensorError
 from torch.utils.data import DataLoader
 from transformers import TrainerCallback, TrainerState, set_seed
 from transformers.trainer_utils import TrainOutput
-from .data import InputError, sha256
-from .runs import difference, fingerprint, machine, problems, sync, write_manifest
+from .data import sha256
+from .files import InputError, sync
+from .runs import difference, fingerprint, machine, problems, write_manifest
 from .tokenizer import tokenizer_hash
 from .training import Trainer
 

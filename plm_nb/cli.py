@@ -11,7 +11,8 @@ from inspect import Parameter, signature
 from pathlib import Path
 from typing import get_args
 from fastcore.docments import docments
-from .commands import COMMANDS, say
+from .bench import say
+from .commands import COMMANDS
 
 # %% ../nbs/82_cli.ipynb #cell-7
 def _number(annotation):
@@ -107,10 +108,16 @@ def parser() -> argparse.ArgumentParser: # Of the whole command line
     return top
 
 # %% ../nbs/82_cli.ipynb #cell-13
-def _is_full(error):
-    "Does `error` say that the disk is full?"
-    full = errno.ENOSPC, errno.EDQUOT, errno.EFBIG
-    return isinstance(error, OSError) and error.errno in full
+def _said(error):
+    "What `error` says to who typed the command, in one line; None: the fault is ours."
+    from plm_nb.files import InputError
+    if not isinstance(error, (InputError, OSError)): return None
+    line = " ".join(str(error).split())
+    if getattr(error, "strerror", None):
+        line = error.strerror.lower()
+        if error.filename is not None: line = f"{error.filename}: {line}"
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return "disk: "+line if full else line
 
 def _called(command, args):
     "What `command` returns; its notes and its warnings go to standard error."
@@ -121,35 +128,51 @@ def _called(command, args):
 
 def _write(command, found, args, as_json):
     "Print what a command returned, or write the answers of `plm predict` to its file."
+    from plm_nb.files import finite, json_lines
     if command=="predict":
-        lines = [json.dumps(row, ensure_ascii=False)+"\n" for row in found]
-        text = "".join(lines)
+        text = json_lines(found)
         if args["out"]: Path(args["out"]).write_text(text, encoding="utf-8")
         else: sys.stdout.write(text)
-    elif as_json: print(json.dumps(found, ensure_ascii=False))
+    elif as_json: print(json.dumps(finite(found), ensure_ascii=False))
     else: print(show(found))
+    sys.stdout.flush() # a full disk, or a closed pipe, shows here
 
 # %% ../nbs/82_cli.ipynb #f69c808f
+def _write_utf8():
+    "Write UTF-8, whatever the console takes itself to be."
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"): # as a console has it
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+def _let_go():
+    "Forget what standard output could not take, or Python complains about it at the end."
+    try: sys.stdout.flush()
+    except OSError: os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+# %% ../nbs/82_cli.ipynb #9e4d4080
 def main(
     argv:list[str]=None, # Arguments; None: those of the process
-) -> int: # 0 done, 2 the input is wrong or the disk full, 130 interrupted; SIGTERM exits with 143
+) -> int: # 0 done, 2 the input is wrong or the disk full, 130 interrupted, 141 nobody reads on
     "Run the command line."
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1") # one bar is enough
+    _write_utf8()
     args = vars(parser().parse_args(argv))
     command, as_json = args.pop("command"), args.pop("json")
-    try: found = _called(command, args)
+    try:
+        found = _called(command, args)
+        _write(command, found, args, as_json)
     except KeyboardInterrupt:
         say(f"plm {command}: interrupted")
         return 130
+    except BrokenPipeError:
+        _let_go()
+        return 141 # as the shell says it of a program that SIGPIPE ended
     except Exception as e:
-        from plm_nb.data import InputError
-        full = _is_full(e)
-        if not full and not isinstance(e, (InputError, PermissionError)): raise
-        line = " ".join(str(e).split())
-        if full: line = "disk: "+line
+        line = _said(e)
+        if line is None: raise
         say(f"plm {command}: {line}")
+        _let_go()
         return 2
-    _write(command, found, args, as_json)
     if found==[]: return 2
     if isinstance(found, dict) and found.get("ok") is False: return 2
     return 0

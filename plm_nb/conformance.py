@@ -7,14 +7,13 @@ __all__ = ['INVARIANTS', 'DAMAGES', 'PLAIN', 'measure', 'Findings', 'check']
 
 # %% ../nbs/73_conformance.ipynb #cell-4
 import io, logging, math, os, shutil, warnings
-from collections.abc import Callable
 from contextlib import contextmanager, redirect_stderr
+from copy import deepcopy
 from html import escape
 from pathlib import Path
 import torch, transformers
-from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
-from .data import InputError
+from .files import InputError
 from .engines import (PLANTED_TOKEN, Subject, embedded_ids, learns, logits_of,
                             with_dropout)
 
@@ -63,8 +62,14 @@ def measure(
     return _finding(name, passed, difference, tolerance, detail)
 
 # %% ../nbs/73_conformance.ipynb #cell-36
-def _check_learns(subject):
-    if not learns(subject.model): raise InputError("nothing in the model is trained")
+def _has_gradient(subject):
+    "Does the loss follow from the weights by steps that have a gradient? What counts has none."
+    model = deepcopy(subject.model).requires_grad_()
+    with torch.enable_grad(): return subject.loss(model).requires_grad
+
+def _check_trains(subject):
+    if learns(subject.model) and _has_gradient(subject): return
+    raise InputError("nothing in the model is trained")
 
 def _largest(numbers): return torch.tensor([*numbers]).max().item() # NaN, if one of them is NaN
 
@@ -77,28 +82,27 @@ def _step_by_hand(subject):
     model = with_dropout(subject.model).train()
     loss = subject.loss(model)
     loss.backward()
-    gradients = []
     for p in model.parameters():
-        gradient = torch.zeros_like(p) if p.grad is None else p.grad
-        gradients.append(gradient.flatten())
-    return loss.item(), torch.cat(gradients)
+        if p.grad is None: p.grad = torch.zeros_like(p)
+    return loss.item(), torch.cat([p.grad.flatten() for p in model.parameters()])
 
 # %% ../nbs/73_conformance.ipynb #cell-37
 @_invariant(1e-4)
 def _accumulation(s):
     "Loss and step, relative to those by hand."
-    _check_learns(s)
-    start, rate = _weights(s.model), .1
+    _check_trains(s)
+    start = _weights(s.model)
     right, gradient = _step_by_hand(s)
+    scale = _largest([gradient.abs().max(), .1]) # steps of rows may cancel out, rounding does not
     losses, differences = {}, []
     for size,parts in ((8, 1), (4, 2), (2, 4)):
         trainer = s.trainer(
             per_device_train_batch_size=size, gradient_accumulation_steps=parts,
-            optim="sgd", learning_rate=rate, max_grad_norm=0.)
+            optim="sgd", learning_rate=1/scale, max_grad_norm=0.)
         trainer.train()
         losses[size] = trainer.state.log_history[0]["loss"]
-        step = (start-_weights(trainer.model))/rate
-        away = (step-gradient).abs().max()/gradient.abs().max()
+        step = (start-_weights(trainer.model))*scale
+        away = (step-gradient).abs().max()/scale
         differences += [abs(losses[size]/right-1), away.item()]
     detail = (f"loss {losses[8]:.3f} in one batch of 8, {losses[2]:.3f} in four parts of 2; "
               f"by hand {right:.3f}")
@@ -108,7 +112,7 @@ def _accumulation(s):
 @_invariant(1e-5)
 def _batch_size(s):
     "Largest difference of evaluation losses, relative to the one by hand."
-    _check_learns(s)
+    _check_trains(s)
     with torch.no_grad(): right = s.loss(s.model, pairs=s.engine=="stock").item()
     losses = []
     for size in (1, 4, 8):
@@ -125,7 +129,7 @@ def _batch_size(s):
 # %% ../nbs/73_conformance.ipynb #cell-45
 def _relative(a, b):
     "Largest difference of the logits `a` and `b`, relative to the largest of `a`."
-    return ((a-b).abs().max()/a.abs().max()).item()
+    return ((a-b).abs().max()/a.abs().max().clamp(min=1e-30)).item() # all of `a` may be 0
 
 @_invariant(1e-4)
 def _padding_side(s):
@@ -237,7 +241,7 @@ def _after_damages(s, kept, end):
 @_invariant(1e-4)
 def _resume(s):
     "How far a resumed run's weights lie from an unbroken one's, relative to what training changed."
-    _check_learns(s)
+    _check_trains(s)
     kept = Path(s.scratch.name)/"run"
     foreign = kept/"checkpoint-999"
     foreign.mkdir(parents=True)
@@ -280,7 +284,7 @@ def _reload(s):
     "Largest change of a logit by saving and loading; other weights; files that tell a path."
     out = Path(s.scratch.name)/"saved"
     trainer = s.trainer(out=out, save_steps=1)
-    if learns(s.model): trainer.train()
+    if learns(s.model) and _has_gradient(s): trainer.train()
     trainer.save_model(str(out))
     model = trainer.model.cpu().eval()
     again = _loaded(model, out)
@@ -300,13 +304,12 @@ def _reload(s):
 @_invariant(1e-4)
 def _sums_to_one(s):
     "Largest difference of a sum of probabilities from 1, or the number of ids that are unknown."
-    model = s.given_model
     largest = max(s.given_tokenizer.get_vocab().values())
-    beyond = largest+1-embedded_ids(model)
+    beyond = largest+1-embedded_ids(s.given_model)
     if beyond>0:
         return float(beyond), f"the tokenizer has {beyond} ids that the model does not know"
     logits = s.logits([dict(input_ids=s.document(12))]).double()
-    probabilities = logits.softmax(-1) if learns(model) else logits.exp()
+    probabilities = logits.softmax(-1) if _has_gradient(s) else logits.exp()
     sums = probabilities.sum(-1)
     detail = f"sums of probabilities lie between {sums.min():.6f} and {sums.max():.6f}"
     return (sums-1).abs().max().item(), detail
@@ -317,14 +320,16 @@ PLAIN = ("the dog saw 3 cats in the old house, and they ran away", "狗在老房
 
 @_invariant(.1)
 def _unknown_rate(s):
-    "Share of unknown tokens in a plain sentence, 0 to 1."
+    "Share of unknown tokens in the text that the tokenizer knows best, 0 to 1."
     tokenizer = s.given_tokenizer
+    some = s.words[::len(s.words)//200+1] # from all parts of the vocabulary
+    own = tokenizer.decode(some.tolist()).removeprefix("##") # a piece that continues nothing
     rates = []
-    for text in PLAIN:
+    for text in (*PLAIN, own):
         ids = tokenizer(text, add_special_tokens=False)["input_ids"]
         if ids: rates.append(ids.count(tokenizer.unk_token_id)/len(ids))
     rate = min(rates, default=1.)
-    return rate, f"{rate:.0%} of the tokens of a plain sentence are unknown"
+    return rate, f"{rate:.0%} of the tokens of the text that it knows best are unknown"
 
 # %% ../nbs/73_conformance.ipynb #cell-69
 @_invariant(0.)
@@ -352,7 +357,7 @@ def _predicted_labels(trainer):
 @_invariant(0.)
 def _prediction_order(s):
     "Share of rows whose answer stands in another row's place, 0 to 1."
-    _check_learns(s)
+    _check_trains(s)
     trainer = s.trainer(train_sampling_strategy="group_by_length")
     labels = s.batch()["labels"]
     if s.kind=="text-classification": right, found = labels, _predicted_labels(trainer)
@@ -367,9 +372,7 @@ def _prediction_order(s):
 # %% ../nbs/73_conformance.ipynb #cell-75
 _VERDICTS = {True: "kept", False: "**broken**", None: "–"}
 
-def _short(number):
-    if number is None: return ""
-    return f"{number:.2g}"
+def _short(number): return "" if number is None else f"{number:.2g}"
 
 def _plain(text): return escape(text, quote=False).replace("|", "\\|").replace("\n", " ")
 

@@ -8,6 +8,7 @@ __all__ = ['word_ngrams', 'contamination']
 # %% ../nbs/12_contamination.ipynb #6b2d0e05
 import re
 from .data import HAN, normalize
+from .files import InputError, check_whole, each_text
 
 # %% ../nbs/12_contamination.ipynb #6b2d0e08
 _word = re.compile(rf"[{HAN}]|[^\s{HAN}]+") # one Han character, or what stands between spaces
@@ -28,6 +29,10 @@ def contamination(
     n:int=8, # Length of the n-grams, words
 ) -> dict: # Shares, 0 to 1: `exact` and `normalized` of the texts, `ngrams` of their n-grams
     "How much of `test` stands in `train`, word for word or nearly so."
+    check_whole(n=n)
+    train = list(each_text(train))
+    test = list(each_text(test))
+    if not test: raise InputError("no test text; give at least one")
     exact = set(train)
     normalized = set(map(normalize, train))
     seen = set()

@@ -6,17 +6,19 @@
 __all__ = ['check_positions', 'GumbelSampler', 'generate']
 
 # %% ../nbs/26_decoding.ipynb #9da41982
-import random
+import math, random
 from collections import Counter
 from itertools import groupby, takewhile
+from numbers import Integral, Real
 import torch
 from fastcore.basics import chunked
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import LogitsProcessor, LogitsProcessorList
 from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
-from .data import InputError
+from .files import InputError
 from .models import longest_input
+from .tokenizer import encode
 
 # %% ../nbs/26_decoding.ipynb #9f2c7668
 def check_positions(
@@ -57,7 +59,7 @@ def _sampling(temperature, top_k, top_p, seeds):
     "What changes the logits of each token before the largest is taken."
     if not temperature: return []
     processors = [TemperatureLogitsWarper(float(temperature))]
-    if top_k: processors.append(TopKLogitsWarper(top_k))
+    if top_k: processors.append(TopKLogitsWarper(int(top_k)))
     if top_p<1: processors.append(TopPLogitsWarper(float(top_p)))
     return [*processors, GumbelSampler(seeds)]
 
@@ -73,26 +75,47 @@ def _end_ids(model, tokenizer):
 
 def _text_ids(text, model, tokenizer, ends):
     "The ids of the prompt `text`; special strings in it are text."
-    if not text.strip(): return []
     ids = tokenizer(text, split_special_tokens=True, verbose=False)["input_ids"]
     if model.config.is_encoder_decoder: return ids
     if ids[-1:]==ends[:1]: ids.pop()
     return ids
 
 # %% ../nbs/26_decoding.ipynb #c534e61f
-def _prompt_ids(prompts, model, tokenizer, ends):
-    "The ids of each of `prompts`."
+def _check_prompt(prompt, size, where):
+    "Raise an `InputError` unless `prompt` is a text, or ids of a model that embeds `size` of them."
+    if isinstance(prompt, str):
+        if not prompt.strip(): raise InputError(f"{where} is empty; give at least one word")
+        try: prompt.encode()
+        except UnicodeEncodeError as error:
+            half = prompt[error.start]
+            raise InputError(f"{where}: character {error.start} is {half!a}, which is not a whole "
+                             "one; give whole characters") from None
+        return
+    if not isinstance(prompt, list):
+        raise InputError(f"{where} is {prompt!r:.40}; give a text or a list of ids")
+    for token in prompt:
+        if not isinstance(token, Integral) or not 0<=token<size:
+            raise InputError(f"{where}: {token!r:.40} is no id; the model has 0 to {size-1}")
+
+# %% ../nbs/26_decoding.ipynb #7b5dc9bf
+def _listed_prompts(prompts):
+    "`prompts` as a list."
     if isinstance(prompts, str):
         raise InputError("prompts is one str; give a list, [prompt] for a single one")
+    try: return list(prompts)
+    except TypeError:
+        raise InputError(f"prompts is {prompts!r:.40}; give a list of texts") from None
+
+def _prompt_ids(prompts, model, tokenizer, ends):
+    "The ids of each of `prompts`."
     size = getattr(model.config, "decoder", model.config).vocab_size
     if len(tokenizer)>size: raise InputError(
         f"the tokenizer has {len(tokenizer)} tokens, the model embeds {size}; "
         "take the one it came with")
     rows = []
     for i,prompt in enumerate(prompts):
+        _check_prompt(prompt, size, f"prompt {i}")
         if isinstance(prompt, str): prompt = _text_ids(prompt, model, tokenizer, ends)
-        if not isinstance(prompt, list):
-            raise InputError(f"prompt {i} is {prompt!r:.40}; give a text or a list of ids")
         if not prompt: raise InputError(f"prompt {i} is empty; give at least one word")
         rows.append(prompt)
     return rows
@@ -136,23 +159,54 @@ def _answer_batch(rows, model, tokenizer, ends, processors, **settings):
         pad_token_id=pad_id, eos_token_id=ends, suppress_tokens=sorted(never) or None,
         logits_processor=LogitsProcessorList(processors), **settings)
     start = 1 if two_halves else ids.shape[1]
-    return [_answer(row, tokenizer, ends) for row in found[:, start:].tolist()]
+    answers = []
+    for row,ids in zip(rows, found[:, start:].tolist()):
+        before = [] if two_halves else _open_text(row, tokenizer)
+        answers.append(_answer(ids, before, tokenizer, ends))
+    return answers
 
-def _answer(ids, tokenizer, ends):
-    "The text of `ids` before the first of `ends`, and whether there is one."
+# %% ../nbs/26_decoding.ipynb #18bd43f9
+def _open_text(ids, tokenizer):
+    "The last of `ids`, from behind the last special token on; an unknown word is no such token."
+    borders = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
+    last = takewhile(lambda token: token not in borders, reversed(ids))
+    return list(last)[::-1]
+
+def _answer(ids, before, tokenizer, ends):
+    "The text of `ids` up to the first of `ends`, as it stands behind `before`; is there an end?"
     kept = list(takewhile(lambda token: token not in ends, ids))
-    text = tokenizer.decode(kept, skip_special_tokens=True)
-    return dict(text=text.strip(), ended=len(kept)<len(ids))
+    read = tokenizer.decode(before, skip_special_tokens=True)
+    text = tokenizer.decode([*before, *kept], skip_special_tokens=True)
+    if text.startswith(read): text = text[len(read):]
+    else: text = tokenizer.decode(kept, skip_special_tokens=True)
+    return dict(text=text, ended=len(kept)<len(ids))
+
+def _spaced_once(answer, prompt, tokenizer):
+    "`answer` without its first space, where `prompt` ends with one that its ids do not keep."
+    if not isinstance(prompt, str) or prompt==prompt.rstrip(): return answer
+    ids = [list(found) for found in encode([prompt, prompt.rstrip()], tokenizer)]
+    if ids[0]!=ids[1]: return answer
+    return dict(answer, text=answer["text"].removeprefix(" "))
 
 # %% ../nbs/26_decoding.ipynb #150df463
+def _check_numbers(kind, what, **settings):
+    "Raise an `InputError` unless each of `settings` is `what` its `kind` says, and finite."
+    for name,value in settings.items():
+        if not isinstance(value, kind) or not math.isfinite(value):
+            raise InputError(f"{name} {value!r:.40}: give {what}")
+
 def _check_settings(
-    max_new_tokens, num_beams, temperature, top_k, top_p, repetition_penalty, batch_size):
+    max_new_tokens, num_beams, temperature, top_k, top_p, repetition_penalty, seed, batch_size):
     "Raise an `InputError` for a setting that means nothing."
     counts = dict(max_new_tokens=max_new_tokens, num_beams=num_beams, batch_size=batch_size)
+    _check_numbers(Integral, "a whole number", **counts, top_k=top_k, seed=seed)
+    _check_numbers(Real, "a finite number", temperature=temperature, top_p=top_p,
+                   repetition_penalty=repetition_penalty)
     for name,count in counts.items():
         if count<1: raise InputError(f"{name} {count}: it must be at least 1")
-    if temperature<0:
-        raise InputError(f"temperature {temperature}: it must be above 0 to sample, or 0 not to")
+    if temperature<0 or 0<temperature<1e-6: # divided by less, the logits overflow
+        raise InputError(f"temperature {temperature}: it must be 0.000001 or more to sample, "
+                         "or 0 not to")
     if top_k<0:
         raise InputError(f"top_k {top_k}: it must be at least 1, or 0 to keep all tokens")
     if not 0<top_p<=1:
@@ -181,8 +235,9 @@ def generate(
     batch_size:int=32, # Prompts side by side; changes no answer
 ) -> list[dict]: # For each prompt `text`, and `ended`: did the model stop by itself?
     "Go on from each of `prompts`, or answer it; raise an `InputError` for what cannot be answered."
-    _check_settings(
-        max_new_tokens, num_beams, temperature, top_k, top_p, repetition_penalty, batch_size)
+    _check_settings(max_new_tokens, num_beams, temperature, top_k, top_p, repetition_penalty,
+                    seed, batch_size)
+    prompts = _listed_prompts(prompts)
     ends = _end_ids(model, tokenizer)
     rows = _prompt_ids(prompts, model, tokenizer, ends)
     for i,row in enumerate(rows):
@@ -194,5 +249,5 @@ def generate(
         found = _answer_batch(
             [rows[i] for i in batch], model, tokenizer, ends, processors, num_beams=num_beams,
             max_new_tokens=max_new_tokens, repetition_penalty=float(repetition_penalty))
-        for i,answer in zip(batch, found): answers[i] = answer
+        for i,answer in zip(batch, found): answers[i] = _spaced_once(answer, prompts[i], tokenizer)
     return answers

@@ -13,12 +13,14 @@ import pandas as pd
 from datasets import Dataset, DatasetDict, Features, List, Value
 from fastcore.basics import patch
 from torch import nn
-from .data import InputError, column, load_docstrings, sha256
+from .data import load_docstrings, sha256
+from .files import InputError, column
 from .decoding import check_positions, generate
 from .metrics import weighted_mean
 from .models import longest_input
 from .question_answering import parameters
-from .tasks import Columns, Task, as_list, row_error, split_by_key
+from .tables import Columns, as_list, row_error, split_by_key, text_problem
+from .tasks import Task
 from .text_generation import headline, load_writer, new_writer, pair_rows, written_lines
 from .text_metrics import answer_scores
 
@@ -53,13 +55,11 @@ def _check_row(messages, path, i):
     "Raise an `InputError` unless row `i` is a dialogue to learn from."
     roles = [_role(message) for message in messages]
     for j,message in enumerate(messages):
-        if roles[j] not in ROLES:
+        if not isinstance(message, dict) or roles[j] not in ROLES:
             right = "roles are system, user and assistant"
             raise row_error(path, i, f"has the role {roles[j]!r}", right)
-        content = message.get("content")
-        if not isinstance(content, str) or not content.strip():
-            what = f"has an empty message {j+1}"
-            raise row_error(path, i, what, "every message needs a content")
+        problem = text_problem(message.get("content"), f"message {j+1}")
+        if problem: raise row_error(path, i, *problem)
     if "user" not in roles or roles[-1]!="assistant":
         listed = ", ".join(roles)
         right = "a user asks, the assistant has the last turn"
@@ -121,11 +121,13 @@ def chat_template(
 def _checked(messages, last, where):
     "`messages`, if they are a dialogue that ends with a turn of `last`; else an `InputError`."
     right = "give a role (system, user, assistant) and a content"
+    if not isinstance(messages, list):
+        raise InputError(f"{where}: {messages!r:.60} is no dialogue; give a list of messages")
     if not messages: raise InputError(f"{where}: no message; {right}")
-    for i,message in enumerate(messages):
-        content = str(message.get("content") or "")
-        if message.get("role") not in ROLES or not content.strip():
-            raise InputError(f"{where}: message {i+1} is {message!r:.60}; {right}")
+    for i,message in enumerate(messages, 1):
+        role = message.get("role") if isinstance(message, dict) else None
+        if role not in ROLES or text_problem(message.get("content"), "content"):
+            raise InputError(f"{where}: message {i} is {message!r:.60}; {right}")
     role = messages[-1]["role"]
     if role!=last:
         raise InputError(f"{where}: the last message is of role {role}; it must be of {last}")
@@ -221,7 +223,7 @@ class Dialogue(Task):
     name = "dialogue"
     pipeline_tag = "text-generation"
     columns = _columns
-    inputs = ()
+    fields = "text", "label"
     datasets = {"docs-chat": docs_chat}
 
     def __init__(self,
@@ -255,10 +257,15 @@ class Dialogue(Task):
 # %% ../nbs/48_dialogue.ipynb #48d1000b
 def _so_far(given):
     "The messages of `given`: a question, the messages themselves, or a row that holds either."
-    if isinstance(given, dict): given = given.get("messages") or given.get("text")
+    if isinstance(given, dict): given = given.get("messages", given.get("text"))
     if isinstance(given, str): return [dict(role="user", content=given)]
     return given
 
+@patch
+def check_inputs(self:Dialogue, inputs, where="input"):
+    for i,given in enumerate(inputs, 1): _checked(_so_far(given), "user", f"{where} {i}")
+
+# %% ../nbs/48_dialogue.ipynb #731e8089
 @patch
 def _prompt(self:Dialogue, model, tokenizer, messages, where):
     "The ids that ask for the next turn after `messages`, and how many turns were cut."
@@ -266,8 +273,9 @@ def _prompt(self:Dialogue, model, tokenizer, messages, where):
     _checked(messages, "user", where)
     found = newest_turns(messages, chat_template(tokenizer), room, ask=True)
     if found is None:
-        raise InputError(f"{where}: its last question does not fit into the {room} positions "
-                         f"that are left beside {self.max_target} tokens of answer; "
+        question, _ = chat_ids(messages[-1:], tokenizer, ask=True)
+        raise InputError(f"{where}: its last question is too long by {len(question)-room} tokens, "
+                         f"beside an answer of {self.max_target}; "
                          "shorten it or lower max_new_tokens")
     ids, _, turns_cut = found
     return ids, turns_cut
@@ -284,8 +292,13 @@ def predict(self:Dialogue, model, tokenizer,
         prompts.append(ids)
         cuts.append(cut)
     answers = generate(model, tokenizer, prompts, self.max_target, **self.settings)
-    return [dict(answer, cut=cut) for answer,cut in zip(answers, cuts)]
+    turns = []
+    for answer,cut in zip(answers, cuts):
+        content = answer["text"].removeprefix(" ") # the template's, behind `assistant:`
+        turns.append(dict(answer, text=content, cut=cut))
+    return turns
 
+# %% ../nbs/48_dialogue.ipynb #d081b411
 @patch
 def lines(self:Dialogue, model, tokenizer, rows):
     prompts, labels = [], []

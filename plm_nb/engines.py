@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from .checkpoints import ResumableTrainer
-from .data import InputError
+from .files import InputError
 from .finetuning import padded
 from .models import layout, permutation_mask
 from .objectives import OBJECTIVES

@@ -18,10 +18,11 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
-from .data import InputError
+from sklearn.utils.validation import check_is_fitted, column_or_1d
+from .files import InputError
 from .finetuning import FinetuningArguments, fit
 from .metrics import f1
+from .tables import as_list, class_problem, row_error, string_problem
 from .tasks import load_task, sample_per_class
 from .text_classification import TextClassification, class_probabilities
 from .text_metrics import entity_scores
@@ -74,11 +75,12 @@ def _learn(self:FineTuned, task, dataset, texts):
     if source is None: self.tokenizer_ = train_tokenizer(texts)
     elif isinstance(source, (str, Path)): self.tokenizer_ = load_tokenizer(source)
     else: self.tokenizer_ = source
-    args = FinetuningArguments(size=self.size, epochs=self.epochs, batch_size=self.batch_size,
+    size = self.size if self.model is None else None
+    args = FinetuningArguments(size=size, epochs=self.epochs, batch_size=self.batch_size,
                                learning_rate=self.learning_rate, l2_sp=self.l2_sp,
                                trainable=self.trainable, seed=self._seed())
     self.task_ = task
-    self.model_ = task.new_model(self.model, self.tokenizer_, dataset, self.size, args.seed)
+    self.model_ = task.new_model(self.model, self.tokenizer_, dataset, size, args.seed)
     rows, self.counts_ = task.encode(dataset["train"], self.tokenizer_)
     collator = task.collator(self.tokenizer_)
     fit(self.model_, rows, self.tokenizer_, args.for_start(self.model), collator)
@@ -110,22 +112,42 @@ def __setstate__(self:FineTuned, state):
 # %% ../nbs/50_estimators.ipynb #cell-12
 def _text_columns(X):
     "The texts in `X`, a list or column of strings or of pairs of strings, as columns."
+    if isinstance(X, str): raise InputError("X is one string; give a list of texts")
     rows = list(X.values if hasattr(X, "values") else X)
-    columns = dict(text=rows)
-    if rows and not isinstance(rows[0], str) and np.ndim(rows[0])==1:
-        first, second = [row[0] for row in rows], [row[1] for row in rows]
-        columns = dict(text=first, text2=second)
+    if not rows: raise InputError("X is empty; give at least one text")
+    widths = [1 if isinstance(row, str) else np.size(row) for row in rows]
+    for i,width in enumerate(widths):
+        if width==widths[0]<3: continue
+        raise InputError(f"X: row {i+1} has {width} columns, the first has {widths[0]}; "
+                         "give one text in every row, or two")
+    rows = [as_list(row) for row in rows]
+    columns = dict(text=[row[0] for row in rows])
+    if widths[0]==2: columns["text2"] = [row[1] for row in rows]
     for name,texts in columns.items():
         for i,text in enumerate(texts):
-            if isinstance(text, str): continue
-            raise InputError(f"row {i} of X: its {name} is {text!r}; every text must be a string")
+            problem = string_problem(text, name)
+            if problem: raise row_error("X", i, *problem)
     return {name: list(map(str, texts)) for name,texts in columns.items()}
 
+# %% ../nbs/50_estimators.ipynb #0275b30b
+def _class_labels(y):
+    "`y` as an array of classes, or as an indicator of several labels; each checked."
+    if np.shape(y)[1:]==(1,): y = column_or_1d(y, warn=True)
+    labels = np.asarray(y)
+    if labels.ndim==2 and set(np.unique(labels).tolist())<={0, 1}: return labels
+    if labels.ndim!=1: raise InputError(f"y has the shape {labels.shape}; give a label a row, or "
+                                        "an indicator of zeros and ones")
+    for i,label in enumerate(y):
+        problem = class_problem(label, "label")
+        if problem: raise row_error("y", i, *problem)
+    return labels
+
+# %% ../nbs/50_estimators.ipynb #f314a0ad
 class TextClassifier(ClassifierMixin, FineTuned):
     "A language model that is fine-tuned by `fit` and classifies texts."
     def fit(self, X, y):
         "Train on texts or pairs of texts `X` with labels `y`, or an indicator of several labels."
-        columns, y = _text_columns(X), np.asarray(y)
+        columns, y = _text_columns(X), _class_labels(y)
         n = len(columns["text"])
         if n!=len(y): raise InputError(f"{n} texts but {len(y)} labels")
         self.multi_label_ = y.ndim==2
@@ -134,7 +156,7 @@ class TextClassifier(ClassifierMixin, FineTuned):
             labels = [np.flatnonzero(row).tolist() for row in y]
         else: self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_)<2: raise InputError(
-            f"every label is {self.classes_[0]!r}; a classifier needs at least two classes")
+            f"every label is {self.classes_[:1].tolist()}; a classifier needs at least two classes")
         label = ClassLabel(names=list(map(str, self.classes_)))
         if self.multi_label_: label = List(label)
         features = Features({**dict.fromkeys(columns, Value("string")), "label": label})
@@ -150,6 +172,10 @@ def predict_proba(self:TextClassifier,
     "How likely each class is for each of `X`; before `fit` a `NotFittedError`."
     check_is_fitted(self, "model_")
     columns = _text_columns(X)
+    learned = 2 if self.task_.pairs else 1
+    if len(columns)!=learned:
+        raise InputError(f"X has {len(columns)} columns of texts, the training had {learned}; "
+                         "give as many")
     return class_probabilities(self.model_, self.tokenizer_, columns["text"], columns.get("text2"),
                                self.max_length)
 

@@ -6,7 +6,7 @@
 __all__ = ['padded', 'row_length', 'by_length', 'row_logits', 'FinetuningArguments', 'fit', 'intervals', 'finetune', 'evaluate']
 
 # %% ../nbs/43_finetuning.ipynb #d228fb6e
-import tempfile
+import math, tempfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 import matplotlib.pyplot as plt
@@ -16,11 +16,11 @@ from datasets import Dataset, DatasetDict
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 from .checkpoints import ResumableTrainer
-from .data import InputError
+from .files import InputError, check_positive, check_whole
 from .metrics import bootstrap
 from .models import check_length, fast_attention
-from .runs import Run, check_free, fingerprint, finished
-from .tasks import Task, load_task, sample_per_class, task_named
+from .runs import Run, check_free, fingerprint, kept_if_begun
+from .tasks import Task, load_for, load_task, sample_per_class, trained_task
 from .tokenizer import load_tokenizer, tokenizer_hash
 from .training import Log, arguments
 
@@ -93,10 +93,25 @@ def row_logits(
     return found
 
 # %% ../nbs/43_finetuning.ipynb #26ee9470
+def _check_arguments(args):
+    "Raise an `InputError` that names a value of `args` that cannot be."
+    check_positive(epochs=args.epochs, learning_rate=args.learning_rate,
+                   head_learning_rate=args.head_learning_rate)
+    check_whole(batch_size=args.batch_size, labels_per_class=args.labels_per_class,
+                save_steps=args.save_steps)
+    layers = args.trainable.removeprefix("last-")
+    if args.trainable not in ("all", "head", "lora") and not layers.isdecimal():
+        raise InputError(f"trainable {args.trainable!r}: unknown; "
+                         "choose all, head, last-1, last-2 … or lora")
+    for name in ("weight_decay", "l2_sp"):
+        value = getattr(args, name)
+        if not 0<=value<math.inf: raise InputError(f"{name} {value}: a pull is 0 or more")
+
+# %% ../nbs/43_finetuning.ipynb #99b1a527
 @dataclass(frozen=True)
 class FinetuningArguments:
     "How a model learns a task; an `InputError` names a value that cannot be."
-    size:str = "mini" # tiny, mini, small, medium or base; of random weights, if no model is given
+    size:str = None # tiny, mini, small, medium or base; of random weights (mini if not given)
     epochs:float = 5 # Passes over the rows
     batch_size:int = 16 # Rows per step
     learning_rate:float = None # Of the base model; if not given 3e-4, or 7e-5 if others trained it
@@ -108,24 +123,21 @@ class FinetuningArguments:
     save_steps:int = None # Steps between checkpoints; none, if not given
     seed:int = 0 # Of the rows drawn, of new weights and of the order
 
-    def __post_init__(self):
-        layers = self.trainable.removeprefix("last-")
-        if self.trainable not in ("all", "head", "lora") and not layers.isdecimal():
-            raise InputError(f"trainable {self.trainable!r}: unknown; "
-                             "choose all, head, last-1, last-2 … or lora")
-        for name in ("weight_decay", "l2_sp"):
-            value = getattr(self, name)
-            if not value>=0: raise InputError(f"{name} {value}: a pull is 0 or more")
+    def __post_init__(self): _check_arguments(self)
 
     def for_start(self,
         start:str|Path|None, # The folder or hub name to start from; None: random weights
     ):
-        "The same, with the learning rates that suit `start` where none are given."
+        "The same, with what suits `start` where nothing is given; a model has its own size."
+        if start is not None and self.size is not None:
+            raise InputError(f"size {self.size}: of random weights; {start} has a size of its own, "
+                             "give one of them")
         foreign = start is not None and not (Path(start)/"run.json").is_file()
         base, head = (7e-5, 1e-3) if foreign else (3e-4, 5e-3)
         if self.learning_rate is not None: base = self.learning_rate
         if self.head_learning_rate is not None: head = self.head_learning_rate
-        return replace(self, learning_rate=base, head_learning_rate=head)
+        size = self.size or "mini" if start is None else None
+        return replace(self, size=size, learning_rate=base, head_learning_rate=head)
 
 def _settings(folder, args, **settings):
     "`args` in the words of `TrainingArguments`; an `InputError` names what cannot be."
@@ -261,20 +273,16 @@ def _tokenizer_of(tokenizer, model):
     if model is None and tokenizer is None:
         raise InputError("random weights need a tokenizer; "
                          "give --tokenizer, or a --model that has one")
-    if tokenizer is None: return load_tokenizer(model)
-    if isinstance(tokenizer, (str, Path)): return load_tokenizer(tokenizer)
-    return tokenizer
-
-def _depends_on(dataset, task, learned, counts, tokenizer):
-    "What a fine-tuning run depends on, for its record."
-    data = {f"{split} rows": len(rows) for split,rows in dataset.items()}
-    names = task.labels(dataset)
-    if names: data["classes"] = len(names)
-    data["rows learned from"] = len(learned)
-    data.update(counts, sha256=fingerprint(learned))
-    return dict(tokenizer=dict(sha256=tokenizer_hash(tokenizer)),
-                test_looks=int("test" in dataset), data=data,
-                pipeline_tag=task.pipeline_tag or task.name)
+    if isinstance(tokenizer, (str, Path)): tokenizer = load_tokenizer(tokenizer)
+    if model is None: return tokenizer
+    try: own = load_tokenizer(model)
+    except InputError:
+        if tokenizer is None: raise
+        return tokenizer
+    if tokenizer is not None and tokenizer_hash(tokenizer)!=tokenizer_hash(own):
+        raise InputError(f"{model}: has another tokenizer than the one given, and its weights "
+                         "know its own; leave the tokenizer out")
+    return own
 
 def _count_look(folder):
     "Note in the run at `folder`, if there is one, that its test split was looked at."
@@ -287,31 +295,32 @@ def _count_look(folder):
 def finetune(
     dataset:str|Path|dict|DatasetDict, # What `load_task` takes, or gives
     out:str|Path, # Folder of the run
-    task:str|Task="text-classification", # What is to be learned
+    task:str|Task=None, # What is to be learned; None: that of `dataset`, or text classification
     model:str|Path=None, # A folder or hub name to start from; None: random weights
     tokenizer=None, # A tokenizer or the folder of one; None: the one beside `model`
     args:FinetuningArguments=FinetuningArguments(), # How it is learned
     resume:bool=False, # Go on from the last checkpoint in `out`
 ) -> Run: # The finished run; its folder loads with the `AutoModelFor…` of the task
     "Train a model for `task` on `dataset` and score it; an `InputError` leaves no `out` behind."
-    if run := finished(out, "finetune", resume): return run
-    task = task_named(task)
+    check_free(out, "finetune" if resume else None)
     args = args.for_start(model)
-    if not isinstance(dataset, DatasetDict): dataset = load_task(dataset, task=task)
+    dataset = load_task(dataset, task=task)
+    if not isinstance(task, Task): task = dataset.task
     tokenizer = _tokenizer_of(tokenizer, model)
-    learned = dataset["train"]
-    n = args.labels_per_class
-    if n is not None: learned = sample_per_class(learned, n, args.seed)
+    learned = dataset.train_rows()
+    few = args.labels_per_class
+    if few is not None: learned = sample_per_class(learned, few, args.seed)
     net = task.new_model(model, tokenizer, dataset, args.size, args.seed)
     check_length(net, task.max_length)
     rows, counts = task.encode(learned, tokenizer)
-    given = dict(model=model, task=task.name, max_length=task.max_length, **asdict(args))
-    if model: given["size"] = None
-    _settings(out, args) # raises before anything is written
-    depends = _depends_on(dataset, task, learned, counts, tokenizer)
-    run = Run.start(out, "finetune", given, resume, seed=args.seed, **depends)
-    trainer = fit(net, rows, tokenizer, args, task.collator(tokenizer), [Log(run.log, run.rewind)],
-                  run.path/"checkpoints", resume)
+    given = dict(model=model, **dataset.asked(task), **asdict(args))
+    facts = dict(**dataset.facts(learned, counts), tokenizer=dict(sha256=tokenizer_hash(tokenizer)))
+    run = Run.start(out, "finetune", given, resume, seed=args.seed, **facts)
+    if run.done: return run
+    log = [Log(run.log, run.rewind)]
+    collator = task.collator(tokenizer)
+    with kept_if_begun(run):
+        trainer = fit(net, rows, tokenizer, args, collator, log, run.path/"checkpoints", resume)
     return _finish(run, trainer, dataset, task)
 
 # %% ../nbs/43_finetuning.ipynb #8b652e62
@@ -319,19 +328,19 @@ def evaluate(
     model:str|Path, # A folder with a model that was trained for the task
     dataset:str|Path|dict|DatasetDict, # What `load_task` takes, or gives
     split:str="validation", # Which of its splits
-    task:str|Task="text-classification", # What the model learned
+    task:str|Task=None, # What the model learned; None: as its folder says
     out:str|Path=None, # New folder for a run with a line for each row; None: none is kept
 ) -> dict: # The scores of the task, with intervals
     "Score the model at `model` on a split of `dataset`; an `InputError` if it has no such split."
     if out: check_free(out)
-    task = task_named(task)
-    if not isinstance(dataset, DatasetDict): dataset = load_task(dataset, task=task)
+    task = trained_task(model, task)
+    dataset = load_for(model, dataset, task)
     if split not in dataset:
         raise InputError(f"the data set has no {split} split; its splits are {', '.join(dataset)}")
     net = task.load_model(model)
     check_length(net, task.max_length)
     rows = dataset[split]
-    given = dict(model=model, split=split, task=task.name, max_length=task.max_length)
+    given = dict(model=model, split=split, task=task.name, options=task.options)
     data = dict(rows=len(rows), sha256=fingerprint(rows))
     looks = int(split=="test")
     with tempfile.TemporaryDirectory() as scratch:

@@ -7,6 +7,7 @@ __all__ = ['confusion', 'plot_confusion', 'row_weights', 'accuracy', 'precision'
            'ratio', 'scores', 'bootstrap', 'score_metric']
 
 # %% ../nbs/41_metrics.ipynb #cell-4
+import warnings
 from collections import defaultdict
 from collections.abc import Callable
 from tempfile import TemporaryDirectory
@@ -14,7 +15,7 @@ import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 from sklearn import metrics as sk
-from .data import InputError
+from .files import InputError
 
 # %% ../nbs/41_metrics.ipynb #cell-34
 _AVERAGES = ("macro", "micro", "weighted", "binary")
@@ -55,7 +56,8 @@ def confusion(
     top = max(labels.max(), predictions.max())
     if top>=len(names):
         raise InputError(f"class {top} has no name; names holds {len(names)}: {', '.join(names)}")
-    counts = sk.confusion_matrix(labels, predictions, labels=range(len(names)))
+    with warnings.catch_warnings(action="ignore"): # of a single class, whose matrix is right
+        counts = sk.confusion_matrix(labels, predictions, labels=range(len(names)))
     table = pd.DataFrame(counts, names, names)
     return table.rename_axis(index="true", columns="predicted")
 
@@ -135,6 +137,7 @@ def f1(labels, predictions, average="macro", weights=None):
 def matthews(labels, predictions, weights=None):
     "Correlation of `labels` and `predictions`, −1 to 1; 0 when one of them is constant."
     labels, predictions, weights = _counted(labels, predictions, weights)
+    if len(set(labels))<2 or len(set(predictions))<2: return 0.
     return float(sk.matthews_corrcoef(labels, predictions, sample_weight=weights))
 
 # %% ../nbs/41_metrics.ipynb #41a00002

@@ -19,7 +19,7 @@ from transformers import AutoModelForQuestionAnswering, AutoModelForSeq2SeqLM
 from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
 from transformers.utils import logging
 
-from .data import InputError
+from .files import InputError
 from .ngram import NGramForCausalLM # so that `load` knows its folders
 from .perplexity import first_position, longest_input
 from .recurrent import RecurrentConfig

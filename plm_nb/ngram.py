@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from transformers import (AutoConfig, AutoModelForCausalLM, GenerationMixin, PreTrainedConfig,
                           PreTrainedModel)
 from transformers.modeling_outputs import CausalLMOutput
-from .data import InputError
+from .files import InputError
 
 # %% ../nbs/20_ngram.ipynb #cell-32
 def _past(start):

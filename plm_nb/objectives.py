@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['OBJECTIVES', 'mask_tokens', 'RandomCollator', 'MaskedLM', 'spelling', 'cut_words', 'word_ids', 'sentences',
            'sentence_pairs', 'SentencePairs', 'CausalLM', 'draw_spans', 'PermutationLM', 'add_sentinels', 'cut_spans',
-           'chunks', 'SpanDenoising', 'Objective', 'check_objective']
+           'document_rows', 'SpanDenoising', 'Objective', 'check_objective']
 
 # %% ../nbs/30_objectives.ipynb #b19d870b
 import math, re
@@ -24,7 +24,8 @@ from torch.nn.functional import one_hot, pad
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedTokenizerBase
 from transformers.convert_slow_tokenizer import bytes_to_unicode
-from .data import InputError, sha256
+from .data import sha256
+from .files import InputError
 from .models import document_ids, document_mask, permutation_mask
 from .tokenizer import encode, pack
 
@@ -243,8 +244,7 @@ def sentence_pairs(
     if not false: raise InputError(f"no pairs: block_size is {block_size}; give two documents or "
                                    "more, of two sentences or more each, and rows that hold them")
     rows = [_pair_row(tokenizer, first, second, 0) for first,second,_ in pairs[:len(false)]]
-    for first,second in false:
-        rows.append(_pair_row(tokenizer, first, second[:size-len(first)], 1))
+    rows += [_pair_row(tokenizer, a, b[:size-len(a)], 1) for a,b in false]
     return Dataset.from_list(_shuffled(rows, g))
 
 # %% ../nbs/30_objectives.ipynb #8b4a8fd6
@@ -346,7 +346,7 @@ def cut_spans(
     return marked[start | ~taken], gone[gone>=0]
 
 # %% ../nbs/30_objectives.ipynb #32ff22a4
-def chunks(
+def document_rows(
     texts:Iterable[str], # Documents, of any length
     tokenizer:PreTrainedTokenizerBase, # With `[CLS]` and `[SEP]`
     block_size:int, # Tokens in a row, at most
@@ -363,7 +363,7 @@ def chunks(
 # %% ../nbs/30_objectives.ipynb #06e88c6d
 @dataclass(frozen=True)
 class SpanDenoising(RandomCollator):
-    "Batches of the rows of `chunks` with spans cut out, for an encoder-decoder to write."
+    "Batches of the rows of `document_rows` with spans cut out, for an encoder-decoder to write."
     span:float=3. # Mean length of the spans, tokens
     infill:bool=False # False: marks in gaps, write spans (T5); True: `[MASK]`, write all (BART)
     @cached_property
@@ -378,7 +378,7 @@ class SpanDenoising(RandomCollator):
         if self.infill: return left, row[1:]
         return left, pad(gone, (0, 1), value=self.tokenizer.sep_token_id)
 
-    def __call__(self, rows:list[dict] # Of `chunks`
+    def __call__(self, rows:list[dict] # Of `document_rows`
     ) -> dict: # `input_ids`, `attention_mask` `(b, s)`; `labels` `(b, t)`, -100 where padded
         cut = [self._cut(r) for r in _tensors(rows)]
         pad_id = self.tokenizer.pad_token_id
@@ -400,7 +400,7 @@ OBJECTIVES = {
     "mlm+nsp": Objective(sentence_pairs, SentencePairs, "pretraining", ("bert",)),
     "clm": Objective(pack, CausalLM, "text-generation", ("gpt2", "llama", "rnn", "gru", "lstm")),
     "permutation": Objective(pack, PermutationLM, "text-generation", ("xlnet",)),
-    "denoise": Objective(chunks, SpanDenoising, "text2text-generation", ("t5", "bart"))}
+    "denoise": Objective(document_rows, SpanDenoising, "text2text-generation", ("t5", "bart"))}
 
 # %% ../nbs/30_objectives.ipynb #97422c91
 def check_objective(objective:str, arch:str) -> Objective:

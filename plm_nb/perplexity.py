@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
-from .data import InputError
+from .files import InputError
 from .tokenizer import encode
 
 # %% ../nbs/21_perplexity.ipynb #21a00005
@@ -254,15 +254,25 @@ def text_rows(
                          words=len(text.split())))
     return rows
 
+# %% ../nbs/21_perplexity.ipynb #67053b92
+_LONGEST_MEAN_WORD = 20 # characters
+
+def _per_word(nats, words, characters):
+    "The `perplexity_per_word`, if white space separates words and the figure is finite."
+    if characters>words*_LONGEST_MEAN_WORD: return {}
+    found = perplexity(nats, words)
+    if found==math.inf: return {}
+    return dict(perplexity_per_word=found)
+
 def in_every_unit(
     rows:list[dict], # Of `text_rows`
-) -> dict: # `bits_per_byte`, `nats_per_char`, `perplexity_per_word`, `nats_per_token`, `perplexity`
+) -> dict: # `bits_per_byte`, `nats_per_char`, `nats_per_token`, `perplexity`, `perplexity_per_word`
     "The surprise at all of `rows` together; only what is per token depends on the tokenizer."
     total = {key: _total(rows, key) for key in ("nats", "unk_nats", *_UNITS)}
     nats = total["nats"]+total["unk_nats"]
     return dict(bits_per_byte=bits_per_byte(nats, total["bytes"]),
                 nats_per_char=nats/total["characters"],
-                perplexity_per_word=perplexity(nats, total["words"]),
+                **_per_word(nats, total["words"], total["characters"]),
                 nats_per_token=total["nats"]/total["tokens"],
                 perplexity=perplexity(total["nats"], total["tokens"]))
 

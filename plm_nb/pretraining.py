@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['COUNTED', 'RATES', 'SHARES', 'baseline_losses', 'cooccurrence', 'counted_embeddings', 'init_from_counts',
-           'PretrainingArguments', 'pretrain', 'count_ngrams', 'fill', 'blanks_right']
+           'PretrainingArguments', 'pretrain', 'count_ngrams', 'fill']
 
 # %% ../nbs/34_pretraining.ipynb #cell-4
 import math, time
@@ -14,35 +14,21 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 import torch
-from accelerate.utils import send_to_device
 from datasets import DatasetDict
-from fastcore.basics import chunked
 from sklearn.utils.extmath import randomized_svd
 from torch import nn
-from .data import InputError, load_corpus
+from .data import load_corpus
+from .files import InputError, check_positive, check_whole
 from .tokenizer import encode, load_tokenizer, pack, tokenizer_hash, train_tokenizer
 from .ngram import NGram, NGramForCausalLM
 from .perplexity import text_nats, text_rows
 from .models import SIZES, build, fast_attention, layout, load
-from .objectives import OBJECTIVES, MaskedLM, add_sentinels, check_objective
-from .training import Log, arguments, check_budget, check_positive, has_bf16, logits_at_labels
-from .runs import Run, check_free, fingerprint, finished, text_figures
+from .objectives import OBJECTIVES, add_sentinels, check_objective
+from .training import Log, arguments, check_budget, has_bf16
+from .runs import Run, check_free, fingerprint, kept_if_begun, text_figures
 from .checkpoints import ResumableTrainer
 
 # %% ../nbs/34_pretraining.ipynb #cell-8
-def _facts(corpus, tokenizer, **rows):
-    "What a pretraining run depends on, for its record; `rows` by split."
-    data = {}
-    for split,some in rows.items():
-        texts = corpus[split]["text"]
-        sizes = [len(text.encode()) for text in texts]
-        data[f"{split} documents"] = len(sizes)
-        data[f"{split} bytes"] = sum(sizes)
-        data[f"{split} blocks"] = len(some)
-    data["sha256"] = fingerprint(corpus["train"])
-    words = dict(sha256=tokenizer_hash(tokenizer), vocab_size=len(tokenizer))
-    return dict(data=data, tokenizer=words)
-
 def baseline_losses(
     blocks, # A `Dataset` of packed blocks
     tokenizer, # Whose special tokens do not count
@@ -132,6 +118,28 @@ COUNTED = "bert", "xlnet" # have a head with a bias, and nothing before it that 
 RATES = dict(rnn=2e-3, gru=5e-3, lstm=5e-3) # at the plateau, by architecture; 1e-3 for all others
 SHARES = {"mlm": .3, "mlm+nsp": .3, "permutation": 1/6, "denoise": .15} # of the tokens to predict
 
+# %% ../nbs/34_pretraining.ipynb #8efb0fdb
+def _usual_arch(objective):
+    "The architecture that learns by `objective` where none is named."
+    return OBJECTIVES[objective].archs[0] if objective in OBJECTIVES else None
+
+def _check_arguments(args):
+    "Raise an `InputError` that names a value of `args` that cannot be, or a pair of them."
+    arch = args.arch or _usual_arch(args.objective)
+    check_objective(args.objective, arch)
+    if args.size not in SIZES:
+        raise InputError(f"size {args.size!r}: unknown; choose from {', '.join(SIZES)}")
+    if args.init not in (None, "counted", "random"):
+        raise InputError(f"init {args.init!r}: unknown; choose counted or random")
+    if args.init=="counted" and arch not in COUNTED:
+        raise InputError(f"init counted: not for {arch}; choose random, or {' or '.join(COUNTED)}")
+    if args.objective=="clm" and args.mlm_probability is not None:
+        raise InputError(f"mlm_probability {args.mlm_probability}: leave it out, clm predicts all")
+    if args.budget: check_budget(**args.budget)
+    check_whole(batch_size=args.batch_size, save_steps=args.save_steps,
+                block_size=args.block_size)
+    check_positive(learning_rate=args.learning_rate)
+
 # %% ../nbs/34_pretraining.ipynb #505d4c50
 @dataclass(frozen=True)
 class PretrainingArguments:
@@ -151,21 +159,7 @@ class PretrainingArguments:
     bf16:bool = None # Where the processor multiplies it in hardware, if not given
     seed:int = 0 # Of the weights and of what is hidden
 
-    def __post_init__(self):
-        arch = self.arch or _usual_arch(self.objective)
-        check_objective(self.objective, arch)
-        if self.size not in SIZES:
-            raise InputError(f"size {self.size!r}: unknown; choose from {', '.join(SIZES)}")
-        if self.init not in (None, "counted", "random"):
-            raise InputError(f"init {self.init!r}: unknown; choose counted or random")
-        if self.init=="counted" and arch not in COUNTED:
-            raise InputError(f"init counted: not for {arch}; "
-                             f"choose random, or one of {', '.join(COUNTED)}")
-        if self.objective=="clm" and self.mlm_probability is not None:
-            raise InputError(f"mlm_probability {self.mlm_probability}: clm predicts every token; "
-                             "leave it out")
-        if self.budget: check_budget(**self.budget)
-        check_positive(batch_size=self.batch_size, save_steps=self.save_steps)
+    def __post_init__(self): _check_arguments(self)
 
     @property
     def budget(self): # what was given of it
@@ -173,10 +167,6 @@ class PretrainingArguments:
         return {k: v for k,v in said.items() if v is not None}
 
 # %% ../nbs/34_pretraining.ipynb #8254c06e
-def _usual_arch(objective):
-    "The architecture that learns by `objective` where none is named."
-    return OBJECTIVES[objective].archs[0] if objective in OBJECTIVES else None
-
 def _settled(args):
     "The same `PretrainingArguments`, with all that was left open."
     arch = args.arch or _usual_arch(args.objective)
@@ -188,23 +178,46 @@ def _settled(args):
     return replace(args, **left_open)
 
 # %% ../nbs/34_pretraining.ipynb #cell-22
-def _opened(corpus, tokenizer, arch):
-    "Corpus and tokenizer, whatever they were given as; the tokenizer is a copy that suits `arch`."
-    if not isinstance(corpus, DatasetDict): corpus = load_corpus(corpus)
-    if str(tokenizer)=="char": tokenizer = train_tokenizer(corpus["train"]["text"], "char")
-    elif isinstance(tokenizer, (str, Path)): tokenizer = load_tokenizer(tokenizer)
-    tokenizer = deepcopy(tokenizer)
-    if arch=="t5": add_sentinels(tokenizer)
-    if arch not in ("bert", "roberta"):
-        tokenizer.model_input_names = ["input_ids", "attention_mask"]
-    return corpus, tokenizer
+class _Texts:
+    "A corpus, a tokenizer that suits the architecture, and rows of both."
+    def __init__(self, corpus, tokenizer, arch):
+        if not isinstance(corpus, DatasetDict): corpus = load_corpus(corpus)
+        self.corpus = corpus
+        self.tokenizer = self._suited(tokenizer, arch)
+        self.rows = {}
 
-def _rows(corpus, tokenizer, args):
-    "What there is to learn from, and what to score."
-    make = OBJECTIVES[args.objective].rows
-    texts = [corpus[split]["text"] for split in ("train", "validation")]
-    return [make(some, tokenizer, args.block_size) for some in texts]
+    def __getitem__(self, split): return self.corpus[split]["text"]
 
+    def _suited(self, tokenizer, arch):
+        "A copy of `tokenizer`, whatever it was given as, that suits `arch`."
+        if str(tokenizer)=="char": tokenizer = train_tokenizer(self["train"], "char")
+        elif isinstance(tokenizer, (str, Path)): tokenizer = load_tokenizer(tokenizer)
+        tokenizer = deepcopy(tokenizer)
+        if arch=="t5": add_sentinels(tokenizer)
+        if arch not in ("bert", "roberta"):
+            tokenizer.model_input_names = ["input_ids", "attention_mask"]
+        return tokenizer
+
+    def cut(self, args):
+        "Make `rows` of the train and the validation split, as the objective needs them."
+        make = OBJECTIVES[args.objective].rows
+        for split in ("train", "validation"):
+            try: self.rows[split] = make(self[split], self.tokenizer, args.block_size)
+            except InputError as e: raise InputError(f"the {split} split: {e}") from None
+
+    def facts(self):
+        "What a run depends on, for its record."
+        data = {}
+        for split in ("train", "validation"):
+            sizes = [len(text.encode()) for text in self[split]]
+            data[f"{split} documents"] = len(sizes)
+            data[f"{split} bytes"] = sum(sizes)
+            if split in self.rows: data[f"{split} blocks"] = len(self.rows[split])
+        data["sha256"] = fingerprint(self.corpus["train"])
+        words = dict(sha256=tokenizer_hash(self.tokenizer), vocab_size=len(self.tokenizer))
+        return dict(data=data, tokenizer=words)
+
+# %% ../nbs/34_pretraining.ipynb #2b921a6d
 def _new_model(args, tokenizer, rows):
     "A new model with weights from counts in `rows`, or random ones."
     positions = max(512, args.block_size)
@@ -238,28 +251,39 @@ def _begun(out, args, resume, facts):
                      pipeline_tag=_TAGS.get(head), **facts)
 
 # %% ../nbs/34_pretraining.ipynb #fa6e192e
+def _settings(out, args):
+    "`args` in the words of `TrainingArguments`."
+    return arguments(
+        f"{out}/checkpoints", **args.budget, per_device_train_batch_size=args.batch_size,
+        learning_rate=args.learning_rate, save_steps=args.save_steps, bf16=args.bf16,
+        seed=args.seed)
+
+def _rows_seen(trainer, n):
+    "How many rows the batches held so far; the last batch of a pass over `n` rows may be smaller."
+    args = trainer.args
+    step = args.train_batch_size*args.gradient_accumulation_steps*args.world_size
+    passes, steps = divmod(trainer.state.global_step, math.ceil(n/step))
+    return passes*n + steps*step
+
 def _course(trainer, rows):
     "How the training went, for the record."
-    seconds = trainer.seconds
     losses = [line["loss"] for line in trainer.state.log_history if "loss" in line]
     steps = trainer.state.global_step
-    args = trainer.args
-    seen = steps*args.train_batch_size*args.gradient_accumulation_steps*args.world_size
     lengths = [len(ids) for ids in rows["input_ids"]]
-    tokens = round(seen*np.mean(lengths))
-    return dict(steps=steps, tokens=tokens, seconds=round(seconds, 1), loss_first=losses[0],
+    tokens = round(_rows_seen(trainer, len(rows))*np.mean(lengths))
+    return dict(steps=steps, tokens=tokens, seconds=round(trainer.seconds, 1), loss_first=losses[0],
                 loss_last=losses[-1], parameters=trainer.model.num_parameters())
 
-def _validation_lines(trainer, corpus, rows, args):
+# %% ../nbs/34_pretraining.ipynb #10736a40
+def _validation_lines(trainer, texts, args):
     "A line for each text where a model has a likelihood, for each row where it has not."
     if args.objective=="clm":
-        texts = corpus["validation"]["text"][:]
-        stream = texts[0] if len(texts)==1 else texts # a single text has no end to guess
-        tokenizer = trainer.processing_class
-        nats = text_nats(trainer.model, tokenizer, stream, args.block_size)
-        lines = text_rows(nats, tokenizer, texts)
+        some = texts["validation"][:]
+        stream = some[0] if len(some)==1 else some # a single text has no end to guess
+        nats = text_nats(trainer.model, texts.tokenizer, stream, args.block_size)
+        lines = text_rows(nats, texts.tokenizer, some)
     else:
-        nats, tokens = (column.tolist() for column in trainer.score(rows))
+        nats, tokens = (column.tolist() for column in trainer.score(texts.rows["validation"]))
         lines = [dict(nats=x, tokens=n) for x,n in zip(nats, tokens)]
     return [dict(row=i, **line) for i,line in enumerate(lines)]
 
@@ -278,27 +302,26 @@ def pretrain(
     resume:bool=False, # Go on from the last checkpoint in `out`
 ) -> Run: # The finished run; its folder loads with the `AutoModel…` of the objective
     "Train a new model on `corpus`, and score it on the validation split."
+    check_free(out, "pretrain" if resume else None)
     args = _settled(args)
-    if run := finished(out, "pretrain", resume): return run
-    corpus, tokenizer = _opened(corpus, tokenizer, args.arch)
-    train, validation = _rows(corpus, tokenizer, args)
-    model = _new_model(args, tokenizer, train)
-    training, scoring = _collators(args, tokenizer, model.config)
-    settings = arguments(
-        f"{out}/checkpoints", **args.budget, per_device_train_batch_size=args.batch_size,
-        learning_rate=args.learning_rate, save_steps=args.save_steps, bf16=args.bf16,
-        seed=args.seed)
-    run = _begun(out, args, resume, _facts(corpus, tokenizer, train=train, validation=validation))
-    trainer = ResumableTrainer(
-        model=model, args=settings, minutes=args.minutes, train_dataset=train,
-        data_collator=training, processing_class=tokenizer, callbacks=[Log(run.log, run.rewind)])
-    trainer.train(resume_from_checkpoint=resume)
-    run.record["training"] = _course(trainer, train)
-    trainer.data_collator = scoring
-    lines = _validation_lines(trainer, corpus, validation, args)
-    _keep(run, lines, trainer.state.global_step)
+    texts = _Texts(corpus, tokenizer, args.arch)
+    texts.cut(args)
+    rows = texts.rows["train"]
+    model = _new_model(args, texts.tokenizer, rows)
+    training, scoring = _collators(args, texts.tokenizer, model.config)
+    run = _begun(out, args, resume, texts.facts())
+    if run.done: return run
+    with kept_if_begun(run):
+        trainer = ResumableTrainer(
+            model=model, args=_settings(out, args), minutes=args.minutes, train_dataset=rows,
+            data_collator=training, processing_class=texts.tokenizer,
+            callbacks=[Log(run.log, run.rewind)])
+        trainer.train(resume_from_checkpoint=resume)
     trainer.save_model(str(run.path))
-    run.finish(baseline_losses(train, tokenizer))
+    run.record["training"] = _course(trainer, rows)
+    trainer.data_collator = scoring
+    _keep(run, _validation_lines(trainer, texts, args), trainer.state.global_step)
+    run.finish(baseline_losses(rows, texts.tokenizer))
     return run
 
 # %% ../nbs/34_pretraining.ipynb #cell-39
@@ -328,24 +351,24 @@ def count_ngrams(
 ) -> Run: # The finished run; loads with `AutoModelForCausalLM` once `plm_nb.ngram` is imported
     "Count n-grams up to `order` in `corpus`, and score them on its validation split."
     check_free(out)
-    corpus, tokenizer = _opened(corpus, tokenizer, "ngram")
-    train, validation = _rows(corpus, tokenizer, PretrainingArguments("clm"))
-    documents = _documents(corpus["train"]["text"], tokenizer)
+    check_whole(order=order)
+    texts = _Texts(corpus, tokenizer, "ngram")
+    tokenizer = texts.tokenizer
+    documents = _documents(texts["train"], tokenizer)
     start = time.monotonic()
     model = NGram.fit(documents, len(tokenizer), order, bos=tokenizer.cls_token_id)
     seconds = time.monotonic()-start
     asked = dict(objective="clm", arch="ngram", order=order)
-    facts = _facts(corpus, tokenizer, train=train, validation=validation)
-    run = Run.start(out, "pretrain", asked, seed=seed, pipeline_tag="text-generation", **facts)
-    lines = _counted_lines(model, tokenizer, corpus["validation"]["text"][:])
-    _keep(run, lines, 0)
+    run = Run.start(out, "pretrain", asked, seed=seed, pipeline_tag="text-generation",
+                    **texts.facts())
     saved = NGramForCausalLM.from_ngram(model, tokenizer)
     saved.save_pretrained(run.path)
     tokenizer.save_pretrained(run.path)
+    _keep(run, _counted_lines(model, tokenizer, texts["validation"][:]), 0)
     run.record["training"] = dict(
         steps=0, tokens=sum(len(d) for d in documents), seconds=round(seconds, 1),
         loss_first=None, loss_last=None, parameters=saved.num_parameters())
-    run.finish(baseline_losses(train, tokenizer))
+    run.finish()
     return run
 
 # %% ../nbs/34_pretraining.ipynb #cell-42
@@ -360,8 +383,7 @@ def fill(
     left, blank, right = text.partition("___")
     if not blank or "___" in right: raise InputError(f"{text!r}: write exactly one blank, as ___")
     def ids_of(part): return tokenizer(part, add_special_tokens=False)["input_ids"]
-    before = ids_of(left)
-    after = ids_of(right)
+    before, after = ids_of(left), ids_of(right)
     ids = [tokenizer.cls_token_id, *before, tokenizer.mask_token_id, *after, tokenizer.sep_token_id]
     model.eval()
     logits = model(torch.tensor([ids], device=model.device)).logits
@@ -369,21 +391,3 @@ def fill(
     top, likeliest = probabilities.topk(k)
     words = [tokenizer.decode([i]) for i in likeliest.tolist()]
     return list(zip(words, top.tolist()))
-
-# %% ../nbs/34_pretraining.ipynb #cell-46
-@torch.no_grad()
-def blanks_right(
-    model:nn.Module, # A masked language model
-    tokenizer, # Its tokenizer
-    blocks, # Packed blocks that it has not seen
-    batch_size:int=64, # Blocks per batch
-) -> float: # 0 to 1
-    "The share of blanks in `blocks`, always the same ones, whose likeliest token is right."
-    collator = MaskedLM(tokenizer, seed=0, **layout(model.config))
-    model.eval()
-    right = []
-    for rows in chunked(blocks, batch_size):
-        batch = send_to_device(collator(rows), model.device)
-        logits, labels, *_ = logits_at_labels(model, batch)
-        right.append(logits.argmax(-1)==labels)
-    return torch.cat(right).float().mean().item()

@@ -15,7 +15,7 @@ from transformers import (AutoConfig, AutoModelForCausalLM, GenerationMixin, Pre
 from transformers.initialization import normal_, orthogonal_, xavier_uniform_, zeros_
 from transformers.utils import ModelOutput
 from transformers.utils.generic import can_return_tuple
-from .data import InputError
+from .files import InputError
 
 # %% ../nbs/22_recurrent.ipynb #cell-14
 CELLS = dict(rnn=nn.RNN, gru=nn.GRU, lstm=nn.LSTM)

@@ -17,11 +17,13 @@ from fastcore.basics import chunked, patch
 from sklearn.feature_extraction.text import TfidfVectorizer
 from torch import nn
 from transformers import AutoModel, AutoModelForCausalLM, EncoderDecoderModel
-from .data import HAN, InputError, column, load_corpus, normalize, read_text
+from .data import HAN, load_corpus, normalize
+from .files import InputError, column, read_text
 from .decoding import check_positions, generate
 from .models import ARCHS, build, load, saved_config
-from .tasks import Columns, Task, as_list, row_error, split_by_key
-from .text_classification import several_columns
+from .tables import Columns, as_list, list_problem, row_error, several_columns, split_by_key
+from .tables import text_problem
+from .tasks import Task
 from .text_metrics import bleu, chrf, rouge
 from .token_classification import told
 from .tokenizer import encode
@@ -55,13 +57,10 @@ def read_parallel(
     return pd.DataFrame(dict(text=texts, target=targets))
 
 # %% ../nbs/47_text_generation.ipynb #6d03b902
-def _is_blank(part): return isinstance(part, str) and not part.strip()
-
 def _check_texts(texts, name, path, row):
     "Refuse a row whose `texts` are missing, empty or not text."
-    filled = [isinstance(text, str) and not _is_blank(text) for text in texts]
-    if filled and all(filled): return
-    raise row_error(path, row, f"has an empty {name}", "every row needs both as text")
+    problem = text_problem(texts[0], name) if len(texts)==1 else list_problem(texts, name)
+    if problem: raise row_error(path, row, *problem)
 
 def pair_rows(
     table:pd.DataFrame, # A list of sentences is one source, a list of answers several targets
@@ -75,9 +74,9 @@ def pair_rows(
     targets = several_columns(table, target_column, path)
     rows = []
     for i,(source,target) in enumerate(zip(sources, targets)):
-        parts = [part for part in as_list(source) if not _is_blank(part)]
-        _check_texts(parts, "source", path, i)
-        _check_texts(target, "reference", path, i)
+        parts = [part for part in as_list(source) if not isinstance(part, str) or part.strip()]
+        _check_texts(parts, text_column, path, i)
+        _check_texts(target, target_column, path, i)
         rows.append((" ".join(parts), target))
     return pd.DataFrame(rows, columns=["text", "target"])
 
@@ -217,10 +216,8 @@ def warm_start(
         raise InputError(f"{model}: {family} has no attention to a source; {advice}")
     encoder, decoder = _two_copies(masked, seed)
     found = EncoderDecoderModel(encoder=encoder, decoder=decoder)
-    ids = dict(
-        pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=tokenizer.sep_token_id,
-        decoder_start_token_id=tokenizer.cls_token_id)
+    ids = dict(pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.sep_token_id,
+               decoder_start_token_id=tokenizer.cls_token_id)
     found.config.update(dict(**ids, vocab_size=masked.config.vocab_size))
     found.generation_config.update(**ids)
     return found.eval()
@@ -268,6 +265,8 @@ class Translation(Task):
     "From one text to another; scored by BLEU and chrF."
     name = "translation"
     columns = _columns
+    inputs = dict(text=text_problem)
+    fields = "text", "label"
     datasets = {"ui-zh": ui_zh}
 
     def __init__(self,
@@ -352,7 +351,7 @@ class Summarization(Translation):
         return rouge(references, predictions, weights=weights)
 
 # %% ../nbs/47_text_generation.ipynb #07fec409
-_sentence_ends = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n\n+")
+_sentence_ends = re.compile(r"(?<=[.!?؟۔।॥])\s+|(?<=[。！？｡။។])\s*|\n\n+") # the latter need no space
 
 def sentences(
     text:str, # Any text

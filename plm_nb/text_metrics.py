@@ -7,13 +7,14 @@ __all__ = ['spans', 'entity_scores', 'exact_match', 'token_f1', 'answer_scores',
            'number_scores']
 
 # %% ../nbs/42_text_metrics.ipynb #cell-4
-import re, string
+import re, string, unicodedata
 from collections import Counter
 from itertools import zip_longest
 import numpy as np
+import regex
 from scipy import stats
 from sklearn.preprocessing import MultiLabelBinarizer
-from .data import InputError
+from .files import InputError
 from .metrics import bootstrap, ratio, row_weights, weighted_mean
 
 # %% ../nbs/42_text_metrics.ipynb #cell-7
@@ -89,14 +90,24 @@ def entity_scores(
 
 # %% ../nbs/42_text_metrics.ipynb #cell-15
 _CJK = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff" # kana and Han
+_SPACELESS = r"\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+_LETTER = rf"[{_CJK}[\p{{L}}&&[{_SPACELESS}]]]" # of a script without spaces
+_ANSWER_WORD = regex.compile(rf"(?V1){_LETTER}\p{{M}}*|[^\s{_LETTER}]+") # it, or a run of others
+
 _CJK_PUNCTUATION = "、。〈〉《》「」『』【】〔〕〖〗！（），．：；？～"
-_PUNCTUATION = str.maketrans("", "", string.punctuation+_CJK_PUNCTUATION)
+_GREEK_TO_KHMER = "".join(map(chr, range(0x370, 0x2000)))
+_OTHER_PUNCTUATION = "«»¿¡" + "".join(regex.findall(r"\p{P}", _GREEK_TO_KHMER))
+_DROPPED = string.punctuation + _CJK_PUNCTUATION + _OTHER_PUNCTUATION
+_PUNCTUATION = str.maketrans("", "", _DROPPED)
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
-_ANSWER_WORD = re.compile(rf"[{_CJK}]|[^\s{_CJK}]+") # a CJK character, or a run of others
+
+def _one_form(text):
+    "`text` in lower case, each letter and its accents as one character if there is one."
+    return unicodedata.normalize("NFC", text.lower())
 
 def _answer_words(text):
-    "What SQuAD compares of `text`, and each CJK character by itself."
-    bare = text.lower().translate(_PUNCTUATION)
+    "What SQuAD compares of `text`, and by itself each character of a script without spaces."
+    bare = _one_form(text).translate(_PUNCTUATION)
     return _ANSWER_WORD.findall(_ARTICLES.sub(" ", bare))
 
 # %% ../nbs/42_text_metrics.ipynb #cell-18
@@ -144,18 +155,27 @@ def answer_scores(
     return _means(["exact_match", "f1"], rows, weights)
 
 # %% ../nbs/42_text_metrics.ipynb #42a00003
-_SUMMARY_WORD = re.compile(rf"[a-z0-9]+|[{_CJK}]") # a Latin word or number, or a CJK character
+_CHARACTER = regex.compile(rf"(?V1){_LETTER}\p{{M}}*") # of a script without spaces, with its marks
+_HAN = regex.compile(r"\p{Han}")
+_START = rf"[[\p{{L}}\p{{N}}]--{_LETTER}]" # of a word of several letters or digits
+_GOES_ON = rf"[[\p{{L}}\p{{N}}\p{{M}}\u200c\u200d]--{_LETTER}]" # two signs without width
+_WORD = regex.compile(rf"(?V1){_LETTER}\p{{M}}*|{_START}{_GOES_ON}*")
 
-def _summary_words(text): return _SUMMARY_WORD.findall(text.lower())
-
-def _tokenization(references):
-    "The name of the tokenization by sacrebleu that fits the language of `references`."
+def _words_of(references):
+    "The words of all `references`, in any alphabet."
     words = []
     for texts in references:
-        for text in texts: words += _summary_words(text)
-    cjk = sum(word>"\u3000" for word in words)
-    if 2*cjk>len(words): return "zh"
-    return "13a"
+        for text in texts: words += _WORD.findall(_one_form(text))
+    return words
+
+def _tokenization(references):
+    "The tokenization that fits the language of `references`: sacrebleu's, or `by-character`."
+    words = _words_of(references)
+    characters = [word for word in words if _CHARACTER.match(word)]
+    if 2*len(characters)<=len(words): return "13a"
+    han = [word for word in characters if _HAN.match(word)]
+    if len(han)>=.9*len(characters): return "zh"
+    return "by-character"
 
 # %% ../nbs/42_text_metrics.ipynb #cell-30
 def _check_texts(references, predictions):
@@ -178,17 +198,31 @@ def _corpus_score(metric, references, predictions, weights):
     return np.apply_along_axis(score, -1, sums).tolist()
 
 # %% ../nbs/42_text_metrics.ipynb #cell-31
+def _bleu_metric(tokenize):
+    "The BLEU of sacrebleu, with its own way to `tokenize` or with ours."
+    from sacrebleu.metrics import BLEU
+    own = tokenize=="by-character"
+    try: metric = BLEU(tokenize="13a" if own else tokenize)
+    except KeyError:
+        raise InputError(f"tokenize {tokenize!r}: give by-character, 13a, zh, intl or another "
+                         "tokenization of sacrebleu") from None
+    if own:
+        between_spaces = metric.tokenizer
+        def by_character(text): return between_spaces(_CHARACTER.sub(r" \g<0> ", text))
+        metric.tokenizer = by_character
+        metric.tokenizer_signature = tokenize
+    return metric
+
 def bleu(
     references:list[list[str]], # For each row one or more right texts
     predictions:list[str], # For each row what was written
-    tokenize:str=None, # A tokenization of sacrebleu; None: `zh` for Chinese references, else `13a`
+    tokenize:str=None, # Of sacrebleu, or `by-character`; None: what fits the references
     weights=None, # How often each row counts, `(rows,)` or `(n, rows)`; None: each once
 ) -> dict: # `bleu`, 0 to 100 (`n` of them for `n` weights), and its `signature`
     "How many runs of one to four words `predictions` share with `references` (sacrebleu)."
-    from sacrebleu.metrics import BLEU
     _check_texts(references, predictions)
     if tokenize is None: tokenize = _tokenization(references)
-    metric = BLEU(tokenize=tokenize)
+    metric = _bleu_metric(tokenize)
     score = _corpus_score(metric, references, predictions, weights)
     return dict(bleu=score, signature=str(metric.get_signature()))
 
@@ -233,6 +267,20 @@ def _rouge_row(a, b):
     return words, pairs, 2*in_order/(len(a)+len(b))
 
 # %% ../nbs/42_text_metrics.ipynb #cell-42
+_PLAIN_WORD = re.compile(rf"[a-z0-9]+|[{_CJK}]") # as rouge-score has it, or a CJK character
+
+def _summary_word(references):
+    "The pattern of a word, plain or of any alphabet, that fits `references`."
+    words = _words_of(references)
+    plain = [word for word in words if _PLAIN_WORD.fullmatch(word)]
+    if len(plain)>=.95*len(words): return _PLAIN_WORD
+    return _WORD
+
+def _cut(text, word):
+    "The words of `text` by the pattern `word`."
+    if word is _PLAIN_WORD: return word.findall(text.lower())
+    return word.findall(_one_form(text))
+
 def rouge(
     references:list[list[str]], # For each row one or more right texts
     predictions:list[str], # For each row what was written
@@ -240,14 +288,11 @@ def rouge(
 ) -> dict: # `rouge1`, `rouge2`, `rougeL`, each F1 from 0 to 1; `n` of each for `n` weights
     "Words, pairs and words in order that `predictions` share with `references`, mean of the rows."
     _check_texts(references, predictions)
-    rights = [[_summary_words(text) for text in texts] for texts in references]
-    if not any(any(texts) for texts in rights):
-        raise InputError("no reference has a word; "
-                         "ROUGE knows a-z, 0-9 and Chinese or Japanese characters only")
+    word = _summary_word(references)
     rows = []
-    for texts,predicted in zip(rights, predictions):
-        words = _summary_words(predicted)
-        each = [_rouge_row(text, words) for text in texts]
+    for texts,predicted in zip(references, predictions):
+        words = _cut(predicted, word)
+        each = [_rouge_row(_cut(text, word), words) for text in texts]
         rows.append(np.max(each, axis=0))
     return _means(["rouge1", "rouge2", "rougeL"], rows, weights)
 

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['SPECIALS', 'KINDS', 'WORDS', 'chunks', 'alphabet', 'train_tokenizer', 'tokenizer_hash', 'encode', 'load_tokenizer',
-           'pack', 'report']
+           'pack', 'unknown_rate', 'report']
 
 # %% ../nbs/11_tokenizer.ipynb #cell-4
-import io, re
+import io, re, unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import chain
@@ -21,7 +21,8 @@ from fastcore.basics import chunked
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from tokenizers import processors, trainers
 from transformers import PreTrainedTokenizerFast
-from .data import InputError, hub_reachable, sha256
+from .data import hub_reachable, sha256
+from .files import InputError, check_share, check_whole, each_text
 
 # %% ../nbs/11_tokenizer.ipynb #cell-22
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] # Their ids are 0 to 4 in every kind
@@ -30,13 +31,7 @@ KINDS = ["bpe", "byte-bpe", "wordpiece", "unigram", "char"]
 # %% ../nbs/11_tokenizer.ipynb #cell-24
 def _checked_texts(texts):
     "`texts` as a list of str of which at least one holds text."
-    if isinstance(texts, str):
-        raise InputError("texts is one str; give a list of documents, [text] for a single one")
-    texts = list(texts)
-    for i,text in enumerate(texts):
-        if not isinstance(text, str):
-            kind = type(text).__name__
-            raise InputError(f"row {i} of the texts is {kind} ({text!r:.40}); each must be a str")
+    texts = list(each_text(texts))
     if any(text.strip() for text in texts): return texts
     raise InputError(f"no text in {len(texts)} documents; give at least one with letters")
 
@@ -57,6 +52,7 @@ def alphabet(
     coverage:float=0.9999, # Share of the characters that must be known, 0 to 1
 ) -> list[str]: # Sorted characters
     "The most frequent characters of `texts` that together reach `coverage`."
+    check_share(coverage=coverage)
     counts = Counter()
     for text in texts: counts.update(text)
     to_drop = round(counts.total()*(1-coverage)) # this many characters of the text may be unknown
@@ -118,18 +114,40 @@ def _byte_bpe(texts, vocab_size):
     tok.train_from_iterator(texts, trainer)
     return tok
 
+# %% ../nbs/11_tokenizer.ipynb #77bf530e
+_latin_marks = r"(?:\p{Latin}|[^\p{L}\p{M}])\K\p{Mn}+" # after a Latin letter, or after none
+
+def _carries_mark(c):
+    "Is `c` a mark, or a letter with a mark, of a script other than Latin?"
+    parts = unicodedata.normalize("NFD", c)
+    name = unicodedata.name(parts[0], "")
+    if name.startswith(("LATIN", "COMBINING", "VARIATION")): return False
+    kinds = [unicodedata.category(part) for part in parts]
+    return "Mn" in kinds and kinds[0][0] in "LM" # Mn: a mark without width; L, M: letters, marks
+
+def _bert_normalizer(keep_marks):
+    "BERT's normalizer, which lowers the case and strips accents; or from Latin letters only."
+    if not keep_marks: return normalizers.BertNormalizer(lowercase=True)
+    return normalizers.Sequence([
+        normalizers.BertNormalizer(lowercase=True, strip_accents=False), normalizers.NFD(),
+        normalizers.Replace(Regex(_latin_marks), ""), normalizers.NFC()])
+
 # %% ../nbs/11_tokenizer.ipynb #cell-47
-def _bert(model):
-    "A tokenizer around `model` that lowers the case and cuts words as BERT does."
+def _bert(vocab, keep_marks):
+    "A WordPiece tokenizer that lowers the case and cuts words as BERT does."
+    longest = 1000 if keep_marks else 100 # letters of a word; Thai writes whole clauses as one
+    model = models.WordPiece(vocab, unk_token="[UNK]", max_input_chars_per_word=longest)
     tok = Tokenizer(model)
-    tok.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tok.normalizer = _bert_normalizer(keep_marks)
     tok.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tok.decoder = decoders.WordPiece()
     return tok
 
 def _wordpiece(texts, vocab_size):
     "Join frequent neighbors inside lower-cased words; `##` marks what continues a word."
-    draft = _bert(models.WordPiece(unk_token="[UNK]"))
+    composed = (unicodedata.normalize("NFC", text) for text in texts)
+    keep_marks = any(map(_carries_mark, alphabet(composed)))
+    draft = _bert({}, keep_marks)
     lowered = draft.normalizer.normalize_str
     known = alphabet("".join(lowered(t).split()) for t in texts)
     inside = ["##"+c for c in known if lowered(c)==c] # not Han: spaces are set around it
@@ -138,7 +156,7 @@ def _wordpiece(texts, vocab_size):
         vocab_size=vocab_size, special_tokens=SPECIALS+inside, show_progress=False,
         initial_alphabet=known, limit_alphabet=len(known))
     draft.train_from_iterator(texts, trainer)
-    return _bert(models.WordPiece(draft.get_vocab(), unk_token="[UNK]"))
+    return _bert(draft.get_vocab(), keep_marks)
 
 # %% ../nbs/11_tokenizer.ipynb #cell-55
 def _learned_pieces(words, size):
@@ -188,10 +206,11 @@ _learners = dict(zip(KINDS, [_bpe, _byte_bpe, _wordpiece, _unigram, _char], stri
 
 def train_tokenizer(
     texts:Iterable[str], # Documents: a list, or a column of a data set
-    kind:str="wordpiece", # `bpe`, `byte-bpe`, `wordpiece` (lowers the case), `unigram` or `char`
+    kind:str="wordpiece", # `bpe`, `byte-bpe`, `wordpiece` (no case or accents), `unigram`, `char`
     vocab_size:int=4096, # Ids, special tokens included, at most: little text may give fewer
 ) -> PreTrainedTokenizerFast: # Same `texts`, same tokenizer, byte for byte, in any process
     "Learn from `texts` a tokenizer of `kind` with up to `vocab_size` ids."
+    check_whole(vocab_size=vocab_size)
     if kind not in KINDS:
         raise InputError(f"no tokenizer kind {kind!r}; the kinds are {', '.join(KINDS)}")
     parts = []
@@ -244,7 +263,7 @@ def _token_ids_by_word(backend, texts, known):
 # %% ../nbs/11_tokenizer.ipynb #cell-77
 def _marked_chunks(texts):
     "Each `(chunk, is_last)` of `texts`; `is_last` where the chunk ends its text."
-    for text in texts:
+    for text in each_text(texts):
         *first, last = chunks(text)
         for chunk in first: yield chunk, False
         yield last, True
@@ -270,8 +289,16 @@ def encode(
                 yield ids
                 ids = []
 
+# %% ../nbs/11_tokenizer.ipynb #4a51c89d
+def _knows_itself(tokenizer):
+    "Does `tokenizer` know any text that a token of its own vocabulary stands for?"
+    special = set(tokenizer.all_special_ids)
+    ids = [i for i in tokenizer.get_vocab().values() if i not in special]
+    some = [[i] for i in sorted(ids)[::1 + len(ids)//1000]] # some thousand are enough
+    texts = tokenizer.backend_tokenizer.decode_batch(some)
+    return any(set(row)-{tokenizer.unk_token_id} for row in encode(texts, tokenizer))
+
 # %% ../nbs/11_tokenizer.ipynb #cell-82
-_plain = "The dog saw 3 cats. 狗看见了三只猫。Собака видела кошек."
 _hub_name = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?") # `name` or `owner/name`
 
 def load_tokenizer(
@@ -293,9 +320,8 @@ def load_tokenizer(
         if offline: why = "no such folder, and the hub cannot be reached"
         raise InputError(f"tokenizer {path}: {why}; {wanted}") from None
     if not tok.is_fast: raise InputError(f"tokenizer {path}: no tokenizer.json; {wanted}")
-    [ids] = encode([_plain], tok)
-    if set(ids)-{tok.unk_token_id}: return tok
-    raise InputError(f"tokenizer {path}: a plain sentence is nothing but {tok.unk_token}; {wanted}")
+    if _knows_itself(tok): return tok
+    raise InputError(f"tokenizer {path}: all text is nothing but {tok.unk_token}; {wanted}")
 
 # %% ../nbs/11_tokenizer.ipynb #cell-85
 _block_folders = [] # of packed blocks; they are removed when the process ends
@@ -332,7 +358,7 @@ def pack(
     if None in (tokenizer.cls_token_id, tokenizer.sep_token_id):
         raise InputError("this tokenizer has no [CLS] and [SEP] to mark documents with; "
                          "take one that `plm tokenizer` trained")
-    if block_size<1: raise InputError(f"block_size {block_size}: a block holds at least one token")
+    check_whole(block_size=block_size)
     folder = TemporaryDirectory(prefix="plm-blocks-")
     path = f"{folder.name}/blocks.arrow"
     n, tail = _write_blocks(path, _streams(_checked_texts(texts), tokenizer), block_size)
@@ -345,6 +371,15 @@ def pack(
     return blocks
 
 # %% ../nbs/11_tokenizer.ipynb #cell-94
+def unknown_rate(
+    tokenizer:PreTrainedTokenizerFast, # Trained here or loaded
+    rows:Iterable[list[int]], # Ids of documents, as `encode` gives them
+) -> float: # 0 to 1; near 1 where text is in a script that `tokenizer` never saw
+    "The share of `[UNK]` among the tokens of `rows`."
+    counts = Counter(chain.from_iterable(rows))
+    if counts: return counts[tokenizer.unk_token_id]/counts.total()
+    raise InputError("these texts have no token; give texts with letters")
+
 def report(
     tokenizer:PreTrainedTokenizerFast, # Trained here or loaded
     texts:Iterable[str], # Text it was not trained on
@@ -352,12 +387,12 @@ def report(
     "Measure on `texts` what `tokenizer` costs and loses; special tokens are not counted."
     texts = _checked_texts(texts)
     rows = list(encode(texts, tokenizer))
+    unknown = unknown_rate(tokenizer, rows)
     decoded = tokenizer.backend_tokenizer.decode_batch(rows, skip_special_tokens=False)
     tokens = sum(len(row) for row in rows)
     words = sum(len(text.split()) for text in texts)
     n_bytes = sum(len(text.encode()) for text in texts)
-    unknown = sum(row.count(tokenizer.unk_token_id) for row in rows)
     same = sum(back==text for back,text in zip(decoded, texts))
     return dict(vocab_size=len(tokenizer), bytes_per_token=n_bytes/tokens,
-                tokens_per_word=tokens/words, unknown_rate=unknown/tokens,
+                tokens_per_word=tokens/words, unknown_rate=unknown,
                 round_trip=same/len(texts), sha256=tokenizer_hash(tokenizer))

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['LabelledLogits', 'predicts_next', 'logits_at_labels', 'Trainer', 'warmup_stable_decay', 'BudgetCallback', 'has_bf16',
-           'check_budget', 'check_positive', 'arguments', 'Log']
+           'check_budget', 'arguments', 'Log']
 
 # %% ../nbs/31_training.ipynb #cell-4
 import math, os, sys, time
@@ -22,7 +22,7 @@ from torch.utils.data import SequentialSampler
 from tqdm.auto import tqdm
 from transformers import TrainerCallback, TrainingArguments, get_wsd_schedule
 from transformers.trainer_utils import EvalLoopOutput, EvalPrediction
-from .data import InputError
+from .files import InputError, check_positive, check_whole
 
 # %% ../nbs/31_training.ipynb #cell-11
 @contextmanager
@@ -274,14 +274,8 @@ def check_budget(**budget): # `steps`, `epochs` and `minutes`, all but one of th
     said = {k: v for k,v in budget.items() if v is not None}
     if len(said)!=1:
         raise InputError(f"{said}: give one budget, in steps, epochs or minutes, and only one")
-    for name,value in said.items():
-        if not value>0: raise InputError(f"{name} {value}: the budget must be more than 0")
-
-def check_positive(**numbers): # By name; None passes
-    "Raise an `InputError` unless all `numbers` are above 0."
-    for name,value in numbers.items():
-        if value is None or value>0: continue
-        raise InputError(f"{name} {value}: this must be more than 0")
+    check_positive(**said)
+    check_whole(steps=said.get("steps"))
 
 # %% ../nbs/31_training.ipynb #a53a8edd
 def arguments(
@@ -296,7 +290,8 @@ def arguments(
     batch_size = settings.get("per_device_train_batch_size")
     seed = settings.get("seed", 0)
     check_budget(steps=steps, epochs=epochs, minutes=minutes)
-    check_positive(save_steps=save_steps, batch_size=batch_size)
+    check_whole(save_steps=save_steps, batch_size=batch_size)
+    check_positive(learning_rate=settings.get("learning_rate"))
     if not 0<=seed<2**32: raise InputError(f"seed {seed}: give a number from 0 to {2**32-1}")
     until_the_clock = 10**9 if minutes else -1
     defaults = dict(

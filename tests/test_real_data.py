@@ -5,7 +5,8 @@ import pytest
 from datasets import Dataset, DatasetDict
 from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification
 from plm_nb.cli import main
-from plm_nb.data import load_corpus, read_table
+from plm_nb.data import load_corpus
+from plm_nb.files import read_table
 from plm_nb.finetuning import FinetuningArguments, finetune
 from plm_nb.pipelines import predict
 from plm_nb.objectives import OBJECTIVES

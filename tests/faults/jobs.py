@@ -11,7 +11,7 @@ from datasets import Dataset
 from tqdm import tqdm
 from transformers import TrainerCallback
 from forks import end_after, own_locks
-from plm_nb.data import InputError
+from plm_nb.files import InputError
 from plm_nb.text_classification import encode_rows
 from plm_nb.finetuning import padded
 from plm_nb.objectives import CausalLM, MaskedLM

@@ -2,7 +2,7 @@
 import os, random, shutil
 import pytest
 from jobs import ends, trainer
-from plm_nb.data import InputError
+from plm_nb.files import InputError
 from plm_nb.runs import problems
 
 def flip(path, at=None, mask=255):

@@ -6,7 +6,8 @@ import pytest
 import torch
 from transformers import TrainerCallback
 from jobs import TASKS, blocks, ends, tokenizer, trainer
-from plm_nb.data import InputError, sha256
+from plm_nb.data import sha256
+from plm_nb.files import InputError
 from plm_nb.objectives import MaskedLM
 from plm_nb.runs import problems
 

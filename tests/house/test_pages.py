@@ -7,7 +7,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT/'docs'))
 import road
 from checks import stray_dollars
-from pages import Site
+from pages import UNSAID, Site, reference
 
 def notebook(title, lead='It says this.'):
     return dict(cells=[dict(cell_type='markdown', source=[f'# {title}\n\n', f'> {lead}\n'])])
@@ -43,6 +43,11 @@ def test_a_name_of_another_library_is_not_linked(text):
     site.names['Trainer'] = '31_training.ipynb'
     assert site.linked(text, '40_tasks.ipynb')==text
     assert '(./training.ipynb#trainer)' in site.linked('Our `Trainer` does it.', '40_tasks.ipynb')
+
+def test_a_parameter_without_a_comment_takes_no_place():
+    text = reference('def f(\n    x,\n    y:int, # How many\n):\n    "Do it."', 'any', dict(f=1))
+    assert f'`x`\n: {UNSAID}' in text and '`y` *int*\n: How many' in text
+    assert '.unsaid) { display: none; }' in (ROOT/'docs/static/site.css').read_text('utf-8')
 
 def test_a_stray_dollar_is_seen():
     good = '<p>A <span class="math">x</span> and <code>$HOME</code>.</p><pre>a $ b</pre><script>$()</script>'

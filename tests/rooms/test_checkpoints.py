@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import DataCollatorForLanguageModeling
 from plm_nb.checkpoints import ResumableTrainer, atomic_folder, latest_valid_checkpoint, rotate_checkpoints
-from plm_nb.data import InputError
+from plm_nb.files import InputError
 from plm_nb.models import build
 from plm_nb.objectives import MaskedLM
 from plm_nb.runs import problems

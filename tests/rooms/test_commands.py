@@ -4,7 +4,7 @@ from dataclasses import fields
 import pytest
 from fastcore.docments import docments
 from plm_nb import commands
-from plm_nb.data import InputError
+from plm_nb.files import InputError
 from plm_nb.finetuning import FinetuningArguments
 from plm_nb.pretraining import PretrainingArguments
 
@@ -26,7 +26,7 @@ def test_every_option_has_a_comment():
 def test_rows_are_named_once(tmp_path):
     "Either --data, or --train with the others; an unknown task is refused before anything is read."
     for wrong in (dict(), dict(data="docs-package", train="a.csv"), dict(data="docs-package", test="a.csv"), dict(test="a.csv")):
-        with pytest.raises(InputError, match="give --data, or --train"): commands.labelled(**wrong)
+        with pytest.raises(InputError, match="give --data, or files|--train is missing"): commands.labelled(**wrong)
     with pytest.raises(InputError, match="unknown; choose from"): commands.labelled(data="docs-package", task="poetry")
     with pytest.raises(InputError, match="data set of text-classification"): commands.labelled(data="docs-package", task="dialogue")
 

@@ -4,11 +4,14 @@ from copy import deepcopy
 import pytest
 import torch
 import transformers
+from tokenizers import Regex
+from tokenizers.normalizers import Replace
 from transformers import BertConfig, BertForTokenClassification, BertLMHeadModel, BertTokenizer, GPT2Config, GPT2LMHeadModel
 from transformers import PreTrainedTokenizerFast
 from plm_nb import conformance, engines
 from plm_nb.conformance import INVARIANTS, Findings, check, measure
-from plm_nb.data import InputError, load_corpus
+from plm_nb.data import load_corpus
+from plm_nb.files import InputError
 from plm_nb.engines import Subject
 from plm_nb.ngram import NGram, NGramForCausalLM
 from plm_nb.objectives import OBJECTIVES
@@ -122,6 +125,15 @@ def test_unknown_rate(tok, toks, texts):
     assert found.pop("lost")["difference"]==1
     assert all(f["passed"] for f in found.values())
 
+def test_a_tokenizer_knows_its_own_text(tok, toks, chinese):
+    "One that knows none of the plain sentences is measured on its own tokens; one that has lost its words is found there, too."
+    assert not {*"".join(conformance.PLAIN)} & {*chinese.get_vocab()}-{*"的"}
+    for tokenizer in (chinese, train_tokenizer(["मैं घर में हूँ और बिल्ली सो रही है"]*5, "char", 60), *toks.values()):
+        assert measure("unknown_rate", Subject(new("bert", tokenizer), tokenizer))["difference"]<.1
+    shouting = deepcopy(chinese) # a normalizer that was not there in training changes every character
+    shouting.backend_tokenizer.normalizer = Replace(Regex("."), "狗")
+    assert measure("unknown_rate", Subject(new("bert", chinese), shouting))["difference"]==1
+
 def test_ids_fit(tok, toks):
     found = measure("sums_to_one", Subject(new("bert", tok), train_tokenizer(["a b c"], "char", 20), "stock"))
     assert found["passed"] is True
@@ -134,12 +146,79 @@ def test_ids_fit(tok, toks):
     found = measure("sums_to_one", Subject(sick, tok, "ours"))
     assert found["passed"] is False and found["difference"] is None
 
-@pytest.mark.parametrize("engine", ["ours", "stock"])
-def test_what_counts_is_not_trained(tok, texts, engine):
+@pytest.fixture(scope="module")
+def counted(tok, texts):
     ids = [[tok.cls_token_id, *row, tok.sep_token_id] for row in encode(texts[:50], tok)]
-    found = check(NGramForCausalLM.from_ngram(NGram.fit(ids, len(tok), 3, bos=tok.cls_token_id), tok), tok, engine)
-    assert idle(found)=={"accumulation", "batch_size", "resume", "prediction_order"}
+    return NGramForCausalLM.from_ngram(NGram.fit(ids, len(tok), 3, bos=tok.cls_token_id), tok)
+
+TRAINING = {"accumulation", "batch_size", "resume", "prediction_order"} # what needs a model that is trained
+
+@pytest.mark.parametrize("loaded", [False, True])
+@pytest.mark.parametrize("engine", ["ours", "stock"])
+def test_what_counts_is_not_trained(tok, counted, tmp_path, engine, loaded):
+    "Nor is it after loading, which sets all that is stored as to be trained."
+    model = counted
+    if loaded:
+        counted.save_pretrained(tmp_path)
+        model = transformers.AutoModelForCausalLM.from_pretrained(tmp_path)
+        assert engines.learns(model)
+    found = check(model, tok, engine)
+    assert idle(found)==TRAINING and {detail(found, name) for name in TRAINING}=={"nothing in the model is trained"}
     assert broken(found)==({"reload"} if engine=="stock" else set())
+
+def test_a_broken_count_is_found_after_loading(tok, counted, tmp_path):
+    "The logits of what counts are measured as they are, not after a softmax that makes any numbers sum to 1."
+    wrong = deepcopy(counted)
+    with torch.no_grad(): wrong.logp[0][5] += 3
+    wrong.save_pretrained(tmp_path)
+    model = transformers.AutoModelForCausalLM.from_pretrained(tmp_path)
+    assert measure("sums_to_one", Subject(model, tok))["passed"] is False
+    assert measure("sums_to_one", Subject(counted, tok))["passed"] is True
+
+def test_a_network_that_is_frozen_is_no_count(tok):
+    "Its logits are no probabilities, and nothing in it is trained."
+    found = check(new("bert", tok).requires_grad_(False), tok)
+    assert broken(found)==set() and idle(found)==TRAINING | {"eos"}
+
+SMALL = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, max_position_embeddings=64)
+GPT = dict(n_embd=32, n_layer=2, n_head=2, n_positions=64, bos_token_id=2, eos_token_id=3)
+T5 = dict(d_model=32, d_kv=16, d_ff=64, num_layers=2, num_heads=2, decoder_start_token_id=0, eos_token_id=3)
+PLAIN_MODELS = dict(
+    bert=lambda v: transformers.BertForMaskedLM(BertConfig(vocab_size=v, **SMALL)),
+    classifier=lambda v: transformers.BertForSequenceClassification(BertConfig(vocab_size=v, num_labels=2, **SMALL)),
+    tagger=lambda v: BertForTokenClassification(BertConfig(vocab_size=v, num_labels=5, **SMALL)),
+    gpt2=lambda v: GPT2LMHeadModel(GPT2Config(vocab_size=v, **GPT)),
+    t5=lambda v: transformers.T5ForConditionalGeneration(transformers.T5Config(vocab_size=v, **T5)))
+
+@pytest.fixture(scope="module")
+def chinese(): return train_tokenizer(["床前明月光", "疑是地上霜", "举头望明月", "低头思故乡"]*3, "char", 100)
+
+@pytest.mark.parametrize("kind", PLAIN_MODELS)
+def test_no_false_alarm_on_fresh_models(tok, chinese, kind):
+    "Models of plain transformers, with a tokenizer of English pieces and one of the characters of a Chinese poem."
+    for tokenizer in (tok, chinese):
+        torch.manual_seed(1)
+        subject = Subject(PLAIN_MODELS[kind](len(tokenizer)), tokenizer)
+        found = [measure(name, subject) for name in NAMES if name!="resume"]
+        assert broken(found)==set(), [f for f in found if f["passed"] is False]
+        close = [f for f in found if f["tolerance"] and (f["difference"] or 0)>.1*f["tolerance"]]
+        assert {f["name"] for f in close}<={"unknown_rate"}, close # rounding is far from what is tolerated
+
+@pytest.mark.parametrize("seed", range(5))
+def test_small_gradients(tok, seed):
+    "A new classifier hardly moves at any usual rate: the rounding of a weight must not count as a difference."
+    torch.manual_seed(seed)
+    model = PLAIN_MODELS["classifier"](len(tok)) # of two balanced classes: the steps of its rows cancel out
+    assert measure("accumulation", Subject(model, tok))["difference"]<1e-5
+    stock = measure("accumulation", Subject(model, tok, "stock"))
+    assert stock["passed"] is False and stock["difference"]>.5
+
+def test_a_head_that_says_nothing(tok):
+    "All logits are 0, and so are their differences."
+    model = PLAIN_MODELS["classifier"](len(tok))
+    with torch.no_grad(): model.classifier.weight.zero_()
+    found = check(model, tok)
+    assert broken(found)==set(), [f for f in found if f["passed"] is False]
 
 def test_tags(tok):
     model = BertForTokenClassification(BertConfig(vocab_size=len(tok), hidden_size=64, num_hidden_layers=1,

@@ -1,12 +1,13 @@
 "Every writer answers a batch as it answers one, as plain transformers does, and says whether it ended"
 import copy
+import numpy as np
 import pytest, torch
 from transformers import AutoModel, AutoModelForCausalLM, EncoderDecoderModel
-from plm_nb.data import InputError
+from plm_nb.files import InputError
 from plm_nb.decoding import check_positions, generate
 from plm_nb.models import build, config
 from plm_nb.ngram import NGram, NGramForCausalLM
-from plm_nb.tokenizer import encode, train_tokenizer
+from plm_nb.tokenizer import KINDS, encode, train_tokenizer
 
 WORDS = "one two three four five six seven eight nine ten".split()
 PROMPTS = ["one two three four five six", "seven", "two nine", "ten ten ten ten", "three", "seven"]
@@ -66,7 +67,9 @@ def test_equal_to_plain_generate(writers, tokenizer, kind):
             if not both: ids = ids[:, :-1]
             found = model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=8,
                                    suppress_tokens=never, eos_token_id=3, pad_token_id=0, **how)[0, 1 if both else ids.shape[1]:]
-            assert answer['text']==tokenizer.decode(found, skip_special_tokens=True)
+            before = [] if both else ids[0].tolist()
+            read, all_of_it = tokenizer.decode(before, skip_special_tokens=True), tokenizer.decode([*before, *found], skip_special_tokens=True)
+            assert read+answer['text']==all_of_it
             assert answer['ended']==(3 in found)
 
 def test_draws_are_fair(writers, tokenizer):
@@ -78,7 +81,7 @@ def test_draws_are_fair(writers, tokenizer):
                            return_dict_in_generate=True, suppress_tokens=[0, 1, 2, 4], pad_token_id=0, **how)
     p, texts = stock.scores[0][0].softmax(0), [s['text'] for s in said]
     for i in p.nonzero().flatten().tolist():
-        word = tokenizer.decode([i], skip_special_tokens=True)
+        word = tokenizer.decode([*ids[0], i], skip_special_tokens=True).removeprefix('two nine')
         assert abs(texts.count(word)/1500-p[i]) < 4.5*(p[i]*(1-p[i])/1500)**.5 + 1e-3
     assert len(set(texts))<=int((p>0).sum())
     assert generate(model, tokenizer, ['two nine']*5, 1, seed=1, **how)==generate(model, tokenizer, ['two nine']*5, 1, seed=1, **how)
@@ -93,15 +96,98 @@ def test_what_cannot_work_is_said(writers, tokenizer, kind):
     fails('prompt 0 is empty', [[]])
     fails('one str', 'one')
     fails('prompt 1 is None', ['one', None])
-    for bad in (dict(max_new_tokens=0), dict(num_beams=0), dict(batch_size=0), dict(top_p=0, temperature=1.), dict(top_p=.5),
-                dict(top_k=3), dict(temperature=-1), dict(num_beams=2, temperature=1.), dict(repetition_penalty=0)):
-        fails('|'.join(bad), ['one'], **bad)
+    for bad in (dict(top_p=.5), dict(top_k=3), dict(num_beams=2, temperature=1.)): fails('|'.join(bad), ['one'], **bad)
     larger = train_tokenizer(['abcdefghijklmnopqrstuvwxyz the quick brown fox '*3 + ' '.join(WORDS)]*9, 'wordpiece', 400)
     with pytest.raises(InputError, match='take the one it came with'): generate(model, larger, ['one'])
     if kind in ('gpt2', 'llama', 'bart', 'warm'):
         fails('prompt 1: 5', ['one', 'one '*520])
         fails('600 to write', ['one'], max_new_tokens=600)
     else: assert generate(model, tokenizer, ['one '*20], 2)
+
+NO_NUMBERS = [float('nan'), float('inf'), -float('inf'), 'one', None, [1]]
+OUT_OF_RANGE = dict(max_new_tokens=[0, -1, 1.5], num_beams=[0, -2, 2.5], batch_size=[0, -1, .5], top_k=[-1, 2.5], seed=[.5],
+                    temperature=[-1, -1e-9, 1e-40], top_p=[0, -.1, 1.1, 2], repetition_penalty=[0, -1])
+
+@pytest.mark.parametrize('name', OUT_OF_RANGE)
+def test_each_number_is_checked_before_anything_runs(writers, tokenizer, name):
+    class Untouched: # whatever is asked of it is a fault
+        def __getattr__(self, name): raise AssertionError(f'{name} was asked for')
+    for value in [*OUT_OF_RANGE[name], *NO_NUMBERS]:
+        with pytest.raises(InputError, match=f'^{name} ') as e: generate(Untouched(), tokenizer, ['one'], **{name: value})
+        assert '\n' not in str(e.value)
+
+def test_numbers_of_numpy(writers, tokenizer):
+    how = dict(max_new_tokens=np.int64(4), temperature=np.float32(1), top_p=np.float64(.5), top_k=np.int32(9), seed=np.int64(3))
+    assert generate(writers['gpt2'], tokenizer, ['one'], **how)==generate(
+        writers['gpt2'], tokenizer, ['one'], 4, temperature=1., top_p=.5, top_k=9, seed=3)
+
+@pytest.mark.parametrize('prompt, why', [
+    ('one \ud83d', r"prompt 1: character 4 is '\\ud83d', which is not a whole one"), ('\udcff', 'not a whole one'), ('\n', 'is empty'), (b'one', 'is b.one'),
+    (7, 'prompt 1 is 7'), (['one'], "'one' is no id"), ([2, 9999], '9999 is no id; the model has 0 to'), ([2, -1], '-1 is no id'),
+    ([2, 5.], '5.0 is no id'), ({'text': 'one'}, 'give a text or a list of ids')])
+def test_a_prompt_that_is_none(writers, tokenizer, prompt, why):
+    for kind in ('gpt2', 'bart', 'ngram'):
+        with pytest.raises(InputError, match=why) as e: generate(writers[kind], tokenizer, ['one', prompt])
+        assert '\n' not in str(e.value)
+
+@pytest.mark.parametrize('prompts', [None, 7])
+def test_prompts_that_are_no_list(writers, tokenizer, prompts):
+    with pytest.raises(InputError, match=f'prompts is {prompts}'): generate(writers['gpt2'], tokenizer, prompts)
+
+def test_prompts_of_any_iterable(writers, tokenizer):
+    assert generate(writers['gpt2'], tokenizer, iter(['one', 'two']), 3)==generate(writers['gpt2'], tokenizer, ['one', 'two'], 3)
+
+# prompt and answer together are what the model wrote
+
+def by_heart(text, tokenizer, order=5):
+    "An n-gram model that knows `text` only"
+    [ids] = encode([text], tokenizer)
+    return NGramForCausalLM.from_ngram(NGram.fit([[2, *ids, 3]]*2, len(tokenizer), order), tokenizer)
+
+VERSES = 'the red rose\nthe blue violet\n\n  and a dog, he said'
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_the_first_space_and_line_break_survive(kind):
+    tokenizer = train_tokenizer([VERSES, VERSES.replace('\n', ' \n ')]*9, kind, 300)
+    model = by_heart(VERSES, tokenizer, 8)
+    [whole] = encode([VERSES], tokenizer)
+    written = tokenizer.decode(whole) # WordPiece writes every white space as one space
+    if kind!='wordpiece': assert written==VERSES
+    cuts = 0
+    for n in range(1, len(whole)):
+        prompt = tokenizer.decode(whole[:n])
+        if list(encode([prompt], tokenizer))!=[whole[:n]]: continue # stops within a token
+        cuts += 1
+        said = generate(model, tokenizer, [prompt], 80)[0]
+        assert said==dict(text=written[len(prompt):], ended=True)
+        assert generate(model, tokenizer, [[2, *whole[:n]]], 80)==[said] # the same of ids
+    assert cuts>3
+
+def test_letters_and_words_are_told_apart():
+    tokenizer = train_tokenizer(['the dog likes']*9, 'char', 40)
+    model = by_heart('the dog likes', tokenizer)
+    assert [a['text'] for a in generate(model, tokenizer, ['the do', 'the dog', 'the dog '], 40)]==['g likes', ' likes', 'likes']
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_a_space_is_not_written_twice(kind):
+    "WordPiece drops the space at the end of a prompt; then it is the prompt's."
+    tokenizer = train_tokenizer(['one two three']*9, kind, 300)
+    text = generate(by_heart('one two three', tokenizer, 2), tokenizer, ['one two '], 1)[0]['text']
+    assert not text.startswith(' ')
+
+def test_special_tokens_begin_a_text_of_its_own():
+    "Behind `[SEP]`, as in a decoder that translates, nothing stands before the answer; an unknown word is no such border."
+    tokenizer = train_tokenizer(['one two three']*9, 'bpe', 60)
+    one, two = encode(['one', 'two three'], tokenizer)
+    counted = NGram.fit([[2, *one, 3, *two, 3]]*2, len(tokenizer), 4)
+    model = NGramForCausalLM.from_ngram(counted, tokenizer)
+    assert generate(model, tokenizer, [[2, *one, 3]], 20)==[dict(text='two three', ended=True)]
+    [row] = encode(['one Ω'], tokenizer)
+    assert tokenizer.unk_token_id in row
+    assert generate(model, tokenizer, ['one Ω'], 20)[0]['text'][:1] in (' ', '')
+
+def test_an_encoder_decoder_writes_a_text_of_its_own(writers, tokenizer):
+    assert not any(a['text'].startswith(' ') for a in generate(writers['bart'], tokenizer, PROMPTS, 6))
 
 def test_no_prompts(writers, tokenizer): assert generate(writers['gpt2'], tokenizer, [])==[]
 

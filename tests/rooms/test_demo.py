@@ -3,7 +3,8 @@ import html, re
 import pandas as pd
 import pytest
 from datasets import DatasetDict
-from plm_nb.data import InputError, load_corpus
+from plm_nb.data import load_corpus
+from plm_nb.files import InputError
 from plm_nb.demo import Stages, _gain, cloze_sentences, demo, page
 from plm_nb.pipelines import verify
 from plm_nb.tasks import load_task

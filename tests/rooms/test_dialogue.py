@@ -3,7 +3,7 @@ import itertools
 import pytest
 from datasets import Dataset
 from transformers import AutoTokenizer
-from plm_nb.data import InputError
+from plm_nb.files import InputError
 from plm_nb.dialogue import Dialogue, chat_ids, chat_template, encode_dialogue, hallucinated, reply
 from plm_nb.finetuning import FinetuningArguments, fit
 from plm_nb.tokenizer import KINDS, train_tokenizer
@@ -87,6 +87,6 @@ def test_reply(tokenizer):
     assert long['cut']>0 and long['cut']%2==0
     answers = task.predict(net, tokenizer, ['two', talk('nine'), dict(messages=talk('nine'))])
     assert answers==[dict(text=w, ended=True, cut=0) for w in ('three', 'ten', 'ten')]
-    with pytest.raises(InputError, match='last question does not fit'): reply(net, tokenizer, talk('one '*600))
+    with pytest.raises(InputError, match='last question is too long by'): reply(net, tokenizer, talk('one '*600))
     with pytest.raises(InputError, match='must be of user'): reply(net, tokenizer, talk('one', 'two'))
     assert hallucinated(learned, ['eleven', 'one'], ['eleven two', 'twelve'])==.5

@@ -6,7 +6,7 @@ import transformers
 from torch import nn
 from torch.nn import functional as F
 from transformers import BertConfig
-from plm_nb.data import InputError
+from plm_nb.files import InputError
 from plm_nb.engines import ENGINES, PLANTED_TOKEN, Subject, embedded_ids, kind_of, learns, with_dropout
 from plm_nb.models import build
 from plm_nb.ngram import NGram, NGramForCausalLM

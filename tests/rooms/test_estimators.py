@@ -7,7 +7,7 @@ import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score, cross_validate
-from plm_nb.data import InputError
+from plm_nb.files import InputError
 from plm_nb.estimators import TextClassifier, TokenClassifier, learning_curve, tfidf
 from plm_nb.text_metrics import entity_scores
 from plm_nb.tokenizer import train_tokenizer

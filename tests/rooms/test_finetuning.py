@@ -2,7 +2,7 @@
 from dataclasses import replace
 import numpy as np
 import pytest
-from plm_nb.data import InputError
+from plm_nb.files import InputError
 from plm_nb.estimators import TextClassifier
 from plm_nb.finetuning import FinetuningArguments, finetune
 from plm_nb.models import load
@@ -43,7 +43,7 @@ def test_resume_is_exact(task, tok, tmp_path, monkeypatch):
     whole = finetune(task, tmp_path/"whole", tokenizer=tok, args=args)
     killed = finetune(task, tmp_path/"killed", tokenizer=tok, args=args, resume=True)
     assert_same_run(killed.path, whole.path)
-    assert finetune(task, tmp_path/"killed", resume=True).record==Run(tmp_path/"killed").record
+    assert finetune(task, tmp_path/"killed", tokenizer=tok, args=args, resume=True).record==Run(tmp_path/"killed").record
 
 @pytest.mark.parametrize("wrong", WRONG, ids=str)
 def test_wrong_settings(task, tok, tmp_path, wrong):

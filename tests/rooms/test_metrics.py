@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from plm_nb.data import InputError
+from plm_nb.files import InputError
 from plm_nb.metrics import (accuracy, bootstrap, confusion, f1, matthews, plot_confusion, precision, ratio, recall,
     row_weights, score_metric, scores, weighted_mean)
 

@@ -8,7 +8,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSequenceClassification
 from transformers import EncoderDecoderConfig, PreTrainedTokenizerFast, pipeline
 
-from plm_nb.data import InputError
+from plm_nb.files import InputError
 from plm_nb.ngram import NGram
 from plm_nb.models import ARCHS, AUTO_CLASSES, SIZES, build, check_length, config, layout, load, longest_input
 

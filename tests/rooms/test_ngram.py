@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
-from plm_nb.data import InputError
+from plm_nb.files import InputError
 from plm_nb.ngram import NGram, NGramConfig, NGramForCausalLM, discounts, place
 from plm_nb.tokenizer import pack, train_tokenizer
 

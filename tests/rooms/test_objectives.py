@@ -5,11 +5,11 @@ from transformers import (BartConfig, BartForConditionalGeneration, BertConfig, 
                           DistilBertConfig, DistilBertForMaskedLM, GPT2Config, GPT2LMHeadModel, LlamaConfig,
                           LlamaForCausalLM, ModernBertConfig, ModernBertForMaskedLM, RobertaConfig, RobertaForMaskedLM,
                           T5Config, T5ForConditionalGeneration, XLNetConfig, XLNetLMHeadModel)
-from plm_nb.data import InputError
+from plm_nb.files import InputError
 from plm_nb.models import build
 from plm_nb.objectives import (OBJECTIVES, CausalLM, MaskedLM, PermutationLM, SentencePairs, SpanDenoising,
-                               add_sentinels, check_objective, chunks, cut_words, document_ids, document_mask, draw_spans,
-                               mask_tokens, permutation_mask, sentence_pairs, sentences, spelling, word_ids)
+                               add_sentinels, check_objective, cut_words, document_ids, document_mask, document_rows,
+                               draw_spans, mask_tokens, permutation_mask, sentence_pairs, sentences, spelling, word_ids)
 from plm_nb.tokenizer import KINDS, pack, train_tokenizer
 
 TEXTS = [" ".join(f"word{(i*j)%97} and" for j in range(1, 5+i%9)) for i in range(60)]
@@ -332,7 +332,7 @@ def test_who_sees_nothing_is_not_asked(tok):
 @pytest.mark.parametrize("seed", range(5))
 def test_nothing_is_lost(marked, seed, infill):
     "What is left and what is to be written make the row again; the share is exact."
-    rows = list(chunks(STORIES, marked, 60))
+    rows = list(document_rows(STORIES, marked, 60))
     batch = SpanDenoising(marked, mlm_probability=.2, seed=seed, infill=infill)(rows)
     base = len(marked)-40
     for i,row in enumerate(rows):
@@ -350,18 +350,18 @@ def test_nothing_is_lost(marked, seed, infill):
         assert sum(([*spans.get(t, [t])] for t in left), [])==row["input_ids"]
         assert sum(map(len, spans.values()))==round(.2*(len(row["input_ids"])-2))
 
-def test_chunks(tok):
+def test_document_rows(tok):
     "No text is lost, no row holds two documents, and the rows of one are as few and as equal as can be."
-    rows = chunks([*STORIES, ""], tok, 20)["input_ids"]
+    rows = document_rows([*STORIES, ""], tok, 20)["input_ids"]
     ids = [tok(t, add_special_tokens=False)["input_ids"] for t in STORIES]
     assert sum((r[1:-1] for r in rows), [])==sum(ids, [])
     assert len(rows)==sum(-(-len(d)//18) for d in ids) and max(map(len, rows))<=20
-    with pytest.raises(InputError, match="at least 3"): chunks(STORIES, tok, 2)
+    with pytest.raises(InputError, match="at least 3"): document_rows(STORIES, tok, 2)
 
 def test_marks_are_needed(tok, marked):
-    with pytest.raises(InputError, match="add_sentinels"): SpanDenoising(tok)(list(chunks(STORIES, tok, 60)))
+    with pytest.raises(InputError, match="add_sentinels"): SpanDenoising(tok)(list(document_rows(STORIES, tok, 60)))
     few = add_sentinels(train_tokenizer(STORIES, "wordpiece", 200), 2)
-    with pytest.raises(InputError, match="2 marks"): SpanDenoising(few)(list(chunks(STORIES, few, 60)))
+    with pytest.raises(InputError, match="2 marks"): SpanDenoising(few)(list(document_rows(STORIES, few, 60)))
     assert max(marked("<extra_id_0>")["input_ids"])<len(marked)-40 # in a text it is text
 
 # all of them

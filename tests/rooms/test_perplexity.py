@@ -1,5 +1,5 @@
 "`plm_nb.perplexity`: every token once, the same for every cut and batch, and equal to a loop written out by hand."
-import math
+import json, math
 
 import numpy as np
 import pytest
@@ -8,8 +8,8 @@ from transformers import (AutoConfig, BertConfig, BertForMaskedLM, GPT2Config, G
                           RobertaConfig, RobertaForMaskedLM, XLNetConfig, XLNetLMHeadModel)
 
 import plm_nb.perplexity
-from plm_nb.data import InputError
-from plm_nb.perplexity import (longest_input, bits_per_byte, perplexity, pseudo_nats, pseudo_text_nats, score_text, scoring_windows,
+from plm_nb.files import InputError
+from plm_nb.perplexity import (longest_input, bits_per_byte, in_every_unit, perplexity, pseudo_nats, pseudo_text_nats, score_text, scoring_windows,
     text_nats, token_nats)
 from plm_nb.recurrent import RecurrentConfig, RecurrentForCausalLM
 from plm_nb.tokenizer import train_tokenizer
@@ -135,6 +135,31 @@ def test_units(tokenizer, end):
                          perplexity=math.exp(nats/score["tokens"]), perplexity_per_word=math.exp(nats/words)).items():
         assert math.isclose(score[key], want, rel_tol=1e-4), key
     assert next(iter(score))=="bits_per_byte"
+
+UNSPACED = dict(chinese="猫坐在红色的垫子上。狗在门外睡觉，没有人看见它。", japanese="猫が赤いマットの上に座っている。犬は外で寝ている。", long="x"*900)
+
+@pytest.mark.parametrize("text", UNSPACED)
+def test_no_figure_per_word_without_words(text):
+    "Where white space does not separate words, there is no key; every other figure is finite, and so is their JSON."
+    text = UNSPACED[text]
+    tokenizer = train_tokenizer([text], "char", 60)
+    score = score_text(causal("gru", len(tokenizer)), tokenizer, [text*9, text])
+    assert "perplexity_per_word" not in score and score["words"]==2
+    json.dumps(score, allow_nan=False)
+
+def test_the_figure_per_word_is_left_out_by_the_counted_words():
+    row = dict(nats=300., unk_nats=0., tokens=100, characters=100, bytes=300, words=5)
+    assert in_every_unit([row])["perplexity_per_word"]==pytest.approx(math.exp(60))
+    for words in (4, 1, 0): assert "perplexity_per_word" not in in_every_unit([dict(row, words=words)])
+    assert "perplexity_per_word" not in in_every_unit([dict(row, nats=5*710.)]) # words, but infinite
+    assert "perplexity_per_word" in in_every_unit([dict(row, words=4), dict(row, words=30)]) # all rows together
+    assert list(in_every_unit([row]))[0]=="bits_per_byte"
+
+@pytest.mark.parametrize("text", ["고양이가 빨간 매트 위에 앉았다", "кошка сидит на ковре", "القطة تجلس على السجادة", "बिल्ली क़ालीन पर बैठी", "con mèo ngồi trên thảm"])
+def test_words_of_other_scripts_are_counted(text):
+    tokenizer = train_tokenizer([text], "char", 60)
+    score = score_text(causal("gru", len(tokenizer)), tokenizer, [text])
+    assert score["words"]==len(text.split()) and math.isfinite(score["perplexity_per_word"])
 
 @pytest.mark.parametrize("kind", ["char", "bpe", "wordpiece", "unigram"])
 def test_unknown_characters_are_charged(kind):

@@ -3,7 +3,7 @@ import json
 import random
 import pytest
 from datasets import Dataset
-from plm_nb.data import InputError
+from plm_nb.files import InputError
 from plm_nb.pipelines import TASKS, predict, task as task_of_name, task_of, verify
 from plm_nb.runs import Run
 from plm_nb.models import build

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset, DatasetDict
-from plm_nb.data import InputError
+from plm_nb.files import InputError
 from plm_nb.finetuning import FinetuningArguments, fit
 from plm_nb.models import build
 from plm_nb.question_answering import QuestionAnswering, answer_questions, encode_questions
@@ -136,4 +136,4 @@ def test_the_job_learns_answers(toks, tmp_path):
     model, tok = job.load_model(tmp_path), load_tokenizer(tmp_path)
     assert model.config.answers==dict(always=False, longest=1)
     found = job.predict(model, tok, [dict(id="long", question="x", context="a b "*40+"小"+" c d"*40), dict(question="x", context="a b")])
-    assert found[0]["text"]=="小" and found[0]["start"]==160 and found[0]["id"]=="long" and found[1]["text"]==""
+    assert found[0]["text"]=="小" and found[0]["start"]==160 and found[1]["text"]==""

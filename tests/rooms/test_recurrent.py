@@ -8,7 +8,7 @@ from datasets import Dataset
 from torch.nn import functional as F
 from transformers import AutoConfig, AutoModelForCausalLM, TrainingArguments
 
-from plm_nb.data import InputError
+from plm_nb.files import InputError
 from plm_nb.recurrent import CELLS, RecurrentConfig, RecurrentForCausalLM
 
 CASES = [(cell, layers) for cell in CELLS for layers in (1, 2)]

@@ -1,7 +1,7 @@
 "A finished run vouches for every byte of itself."
 import json, shutil
 import pytest
-from plm_nb.data import InputError
+from plm_nb.files import InputError
 from plm_nb.runs import Run, check_free, fingerprint, text_figures, verify
 
 def accuracy(lines): return dict(accuracy=sum(l["label"]==l["prediction"] for l in lines)/len(lines))

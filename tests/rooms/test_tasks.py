@@ -5,7 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from datasets import ClassLabel, Dataset, Features, List, Value
-from plm_nb.data import InputError, normalize, split_of
+from plm_nb.data import normalize, split_of
+from plm_nb.files import InputError
 from plm_nb import pipelines
 from plm_nb.pipelines import TASKS, TextClassification
 from plm_nb.tasks import load_task, sample_per_class
@@ -112,13 +113,14 @@ def test_empty_cell(tmp_path, at, cell):
 
 def test_wrong_tables(tmp_path):
     "One class, too few rows for three splits, a column that is not there, no such file, no header where one is needed."
-    refused(load_task, table(tmp_path, [(t, "a") for t,_ in ROWS]), words=["rows.csv", "'a'", "two classes"])
-    refused(load_task, table(tmp_path, ROWS[:3]), words=["rows.csv", "more rows"])
+    one = load_task(table(tmp_path, [(t, "a") for t,_ in ROWS]))
+    refused(one.task.labels, one, words=["rows.csv", "'a'", "two classes"])
+    refused(load_task, table(tmp_path, ROWS[:0]), words=["rows.csv", "no row"])
     path = table(tmp_path, ROWS)
     refused(load_task, path, label="stars", words=["rows.csv", "stars", "text, label"])
     refused(load_task, path, text=0, label=9, words=["rows.csv", "9", "0, 1"])
     refused(load_task, tmp_path/"none.csv", words=["none.csv"])
-    refused(load_task, tmp_path, words=[tmp_path.name, "table"])
+    refused(load_task, tmp_path, words=[tmp_path.name, "train.csv"])
 
 # Every shape, every fault
 
@@ -223,8 +225,8 @@ def test_choices(tmp_path):
     assert load_task(bare, 0, 3, "1,2", task="multiple-choice")["test"][:]==task["test"][:]
     for choices,label,fault in ((["1", "0"], "1", "means 2"), (["a", "b"], 2, "means 0"),
                                 (["a", "a"], "a", "means 2"), (["a", "b"], -1, "means 0"),
-                                (["a"], 0, "two texts"), (["a", ""], 0, "two texts"), ("a", 0, "two texts"),
-                                ([1, 2], 0, "two texts")):
+                                (["a"], 0, "two texts"), (["a", ""], 0, "empty choices 2"), ("a", 0, "two texts"),
+                                ([1, 2], 0, "1 for its choices 1")):
         f = lines(tmp_path, "a.jsonl", [dict(text="q", choices=["x", "y"], label=0),
                                         dict(text="q", choices=choices, label=label)])
         refused(load_task, f, task="multiple-choice", words=["a.jsonl", "row 2", fault])
@@ -249,9 +251,9 @@ def test_conll(tmp_path, text, words):
     for r in found.itertuples(): assert [stands[n-1].startswith(w) for w,n in zip(r.words, r.line)]==[True]*len(r.words)
 
 FAULTS = [("a O\nb\n", "line 2 has 1"), ("a O\nb B-x y\n", "line 2 has 3"),
-          ("a O\nb B_x\n", "line 2 has the word 'b' and the tag 'B_x'"), ("a B\n", "line 1"),
+          ("a O\nb B_x\n", "line 2 has the word 'b' and the tag 'B_x'"), ("a O\nb B-x\nc B\n", "line 3"),
           ("a B-\n", "line 1"), ("a\tO\n#b\tB_x\n", "line 2"), ("#b\tB_x\n", "line 1"), ("a\tO\n\tO\n", "line 2"),
-          ("a\tO\nb\t\n", "line 2"), ("a M-x\n", "'M-x'"), ("a o\n", "'o'")]
+          ("a\tO\nb\t\n", "line 2"), ("a W-x\n", "'W-x'"), ("a O\nb B-x\nc o\n", "line 3")]
 
 @pytest.mark.parametrize("text, fault", FAULTS, ids=range(len(FAULTS)))
 def test_wrong_conll(tmp_path, text, fault):
@@ -280,7 +282,7 @@ def test_a_type_that_training_never_shows(tmp_path):
 
 @pytest.mark.parametrize("row", [dict(words=["a", "b"], tags=["O"]), dict(words=["a"], tags=["O", "O"]),
                                  dict(words=[], tags=[]), dict(words=["a", ""], tags=["O", "O"]),
-                                 dict(words=["a"], tags=[0]), dict(words=["a"], tags=["x"]),
+                                 dict(words=["a"], tags=[0]), dict(words=["a"], tags=["B_x"]),
                                  dict(words=None, tags=None), dict(words="a b", tags=["O", "O"])])
 def test_wrong_words_and_tags(tmp_path, row):
     "Lists of different lengths, empty ones, and tags that are none."
@@ -415,14 +417,14 @@ def test_wrong_wishes(tmp_path):
     refused(TextClassification, problem_type="ordinal", words=["ordinal", "regression"])
     refused(pipelines.task, "dialogue", problem_type="regression", words=["regression", "dialogue"])
     refused(load_task, "docs-types", task="dialogue", words=["docs-types", "question-answering"])
-    refused(load_task, dict(test=path), words=["train"])
+    refused(load_task(dict(test=path)).train_rows, words=["rows.csv", "train"])
     refused(sample_per_class, load_task(path, label="label", task="summarization")["train"], 3, words=["no class"])
 
 def test_data_sets_of_the_hub(monkeypatch):
     "Classes by their names, also in lists; a split whose labels are hidden is left out."
     def hub(features, **parts):
         made = {p: Dataset.from_list(rows, features=Features(features)) for p,rows in parts.items()}
-        monkeypatch.setattr("plm_nb.tasks.load_hub", lambda source: made)
+        monkeypatch.setattr("plm_nb.tables.load_hub", lambda source: made)
     text, tag = Value("string"), ClassLabel(names=["O", "B-x"])
     hub(dict(text=text, label=ClassLabel(names=["no", "yes"])), test=[dict(text="c", label=-1)],
         train=[dict(text="a", label=1), dict(text="b", label=0)])

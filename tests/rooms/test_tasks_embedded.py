@@ -1,7 +1,8 @@
 "Embedded data sets: true answers, one split for all of them, and nothing that gives the answer away."
 import re
 import pytest
-from plm_nb.data import InputError, load_docstrings, normalize, split_of
+from plm_nb.data import load_docstrings, normalize, split_of
+from plm_nb.files import InputError
 from plm_nb.pipelines import TASKS
 from plm_nb.question_answering import parameters
 from plm_nb.text_classification import anonymous

@@ -6,7 +6,7 @@ import pytest
 import torch
 from datasets import Dataset
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
-from plm_nb.data import InputError
+from plm_nb.files import InputError
 from plm_nb.estimators import TextClassifier
 from plm_nb.finetuning import FinetuningArguments, evaluate, finetune, padded
 from plm_nb.pipelines import verify

@@ -5,7 +5,7 @@ import pytest, torch
 from datasets import Dataset, DatasetDict
 from torch.nn import functional as F
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
-from plm_nb.data import InputError
+from plm_nb.files import InputError
 from plm_nb.decoding import generate
 from plm_nb.finetuning import FinetuningArguments, fit, padded
 from plm_nb.dialogue import Dialogue

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset, DatasetDict
-from plm_nb.data import InputError
+from plm_nb.tasks import load_task
+from plm_nb.files import InputError
 from plm_nb.finetuning import FinetuningArguments, fit
 from plm_nb.token_classification import (TokenClassification, context_windows, encode_words, find_spans,
     tag_probabilities, word_places)
@@ -108,8 +109,8 @@ def test_wrong_tags(toks, tagger):
     refused("text 2 is None", find_spans, tagger, tok, ["a", None])
     refused("at most 512", find_spans, tagger, tok, ["a"], max_length=513)
     refused("no room|larger max_length", find_spans, tagger, tok, ["a"], max_length=2)
-    refused("input 2 has neither", TokenClassification().predict, tagger, tok, ["a", dict(question="b")])
-    refused("word 2 is 3", TokenClassification().predict, tagger, tok, [dict(words=["a", 3])])
+    refused("input 2 is .*give its text or its words", TokenClassification().check_inputs, ["a", dict(question="b")])
+    refused("input 1 has 3 for its words 2", TokenClassification().check_inputs, [dict(words=["a", 3])])
     refused("give 0 to 9", context_windows, 20, 10, 10)
 
 def test_tags_that_follow_nothing(toks, tagger):
@@ -143,5 +144,30 @@ def test_the_task_learns_tags(toks, tmp_path):
     model, tok = task.load_model(tmp_path), load_tokenizer(tmp_path)
     one, two, three, four = task.predict(model, tok, ["5 x 3 cab .", dict(text="a 小明 b", id=7), dict(words=["x", "3", "bca", "."]), ""])
     assert [s["text"] for s in one["spans"]]==["3 cab"] and one["spans"][0]["label"]=="per"
-    assert two["id"]==7 and [(s["start"], s["end"]) for s in two["spans"]]==[(2, 4)]
-    assert three["tags"]==["O", "B-per", "I-per", "O"] and four==dict(text="", spans=[])
+    assert [(s["start"], s["end"]) for s in two["spans"]]==[(2, 4)]
+    assert three["tags"]==["O", "B-per", "I-per", "O"] and four==dict(spans=[])
+
+POS = "The DET\ndog NOUN\nran VERB\n( -LRB-\nfar ADV\n) -RRB-\n\nThe DET\nend X\n"
+
+def test_parts_of_speech(toks, tmp_path):
+    "Tags without a mark, read, learned, scored and found: each word is a span, and F1 is the share of words that are right."
+    (tmp_path/"a.conll").write_text(POS*20); (tmp_path/"b.conll").write_text(POS); (tmp_path/"c.conll").write_text(POS+"dog N\n")
+    task = TokenClassification(max_length=24)
+    rows = load_task(dict(train=tmp_path/"a.conll", validation=tmp_path/"b.conll"), task=task)
+    refused(r"c.conll: line 10 .* the label 'N', which training never shows; its labels are -LRB-, -RRB-, ADV", load_task,
+            dict(train=tmp_path/"a.conll", test=tmp_path/"c.conll"), task=task)
+    assert task.labels(rows)==["O", "-LRB-", "-RRB-", "ADV", "DET", "NOUN", "VERB", "X"]
+    model = task.new_model(None, toks["byte-bpe"], rows, "tiny")
+    data, _ = task.encode(rows["train"], toks["byte-bpe"])
+    fit(model, data, toks["byte-bpe"], FinetuningArguments(epochs=8, learning_rate=2e-3), task.collator(toks["byte-bpe"]), bf16=False)
+    lines = task.lines(model, toks["byte-bpe"], rows["validation"])
+    assert task.score(lines)==dict(precision=1, recall=1, f1=1, spans=8)
+    lines[0]["prediction"][3] = "S" # a tag that is called like a mark, and one that was right
+    assert task.score(lines)["f1"]==7/8
+    found, = find_spans(model, toks["byte-bpe"], ["The dog ran"])
+    assert [(s["text"], s["label"]) for s in found]==[("The", "DET"), ("dog", "NOUN"), ("ran", "VERB")]
+
+def test_marks_in_one_file_and_none_in_the_other(tmp_path):
+    (tmp_path/"a.conll").write_text("a B-x\nb I-x\n"); (tmp_path/"b.conll").write_text("a x\nb O\n")
+    refused("b.conll: a word has the tag 'x', but others are like 'B-x'", load_task,
+            dict(train=tmp_path/"a.conll", test=tmp_path/"b.conll"), task="token-classification")

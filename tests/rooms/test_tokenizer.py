@@ -1,12 +1,13 @@
 "The tokenizer's promises: same corpus, same file in any process; text is data; nothing is lost on the way to blocks."
-import os, random, subprocess, sys
+import os, random, subprocess, sys, unicodedata
 import numpy as np
 import pytest
 from pydoc_data import topics
-from transformers import AutoTokenizer
-from plm_nb.data import InputError
-from plm_nb.tokenizer import (KINDS, SPECIALS, chunks, encode, load_tokenizer, pack, report, tokenizer_hash,
-                              train_tokenizer)
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from plm_nb.files import InputError
+from plm_nb.tokenizer import (KINDS, SPECIALS, _bert_normalizer, chunks, encode, load_tokenizer, pack, report,
+                              tokenizer_hash, train_tokenizer, unknown_rate)
 
 TEXTS = list(topics.topics.values()) # some 460 kB that every Python brings
 SIZE = 1500
@@ -93,7 +94,7 @@ def test_pack_loses_only_the_tail(toks, kind):
 PACKS = """
 import os, pickle, tempfile
 from pydoc_data import topics
-from plm_nb.data import InputError
+from plm_nb.files import InputError
 from plm_nb.tokenizer import pack, train_tokenizer
 texts = list(topics.topics.values())
 tok = train_tokenizer(texts, "wordpiece", 1500)
@@ -132,9 +133,17 @@ def test_wrong_input(toks, tmp_path):
         assert "\n" not in str(e.value)
     refused("no text in 0", train_tokenizer, [])
     refused("no text in 2", train_tokenizer, ["", "\n "])
-    refused("row 2 of the texts is float", train_tokenizer, ["a", "b", float("nan")])
+    refused("row 3 of the texts is float", train_tokenizer, ["a", "b", float("nan")])
     refused("one str", train_tokenizer, "a text")
     refused("kinds are bpe, byte-bpe, wordpiece, unigram, char", train_tokenizer, TEXTS, "words")
+    for size in (0, -1, 10.5, 300., True, "300", float("nan")):
+        refused(f"vocab_size {size!r}: this must be", train_tokenizer, TEXTS, "bpe", size)
+        refused(f"block_size {size!r}: this must be", pack, ["ab"], toks["bpe"], size)
+    for f in (lambda rows: train_tokenizer(rows), lambda rows: pack(rows, toks["bpe"], 4), lambda rows: report(toks["bpe"], rows),
+              lambda rows: list(encode(rows, toks["bpe"]))):
+        refused("row 2 of the texts holds half of a character", f, ["whole", "cut \ud83d"])
+        refused("row 1 of the texts is NoneType", f, [None])
+        refused("one str", f, "a text")
     for kind in KINDS: refused("needs at least", train_tokenizer, TEXTS, kind, 20)
     refused("at most 4", pack, ["ab"], train_tokenizer(["ab"], "char", 20), 128)
     refused("no tokenizer folder", load_tokenizer, tmp_path/"none")
@@ -142,3 +151,70 @@ def test_wrong_input(toks, tmp_path):
     toks["bpe"].save_pretrained(tmp_path)
     (tmp_path/"tokenizer.json").write_text("{")
     refused("nothing loads", load_tokenizer, tmp_path)
+
+SCRIPTS = dict(hindi="लड़की रोटी पानी चाँद सड़क में हिन्दी क़लम ।", thai="ที่นี่ มีน้ำ ผู้หญิง เด็ก", japanese="がっこう パン ばなな ぎゅうにゅう",
+               arabic="آدم أَحْمَد مُدَرِّسَة شُكْرًا", hebrew="שָׁלוֹם בְּרֵאשִׁית", russian="йод ёлка мой", bengali="বাংলা ভাষা",
+               korean="태양 길 소녀", greek="ήλιος σπίτι πότε", khmer="ភាសាខ្មែរ")
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_own_tokenizer_of_any_script(tmp_path, script):
+    "A tokenizer that learned a text is loaded, and knows every word of it, with the marks of its letters."
+    text = unicodedata.normalize("NFC", SCRIPTS[script])
+    for kind in KINDS:
+        tok = train_tokenizer([text]*3, kind, 300)
+        tok.save_pretrained(tmp_path/kind)
+        again = load_tokenizer(tmp_path/kind)
+        assert report(again, [text])["unknown_rate"]==0
+        assert again(text)["input_ids"]==tok(text)["input_ids"]==AutoTokenizer.from_pretrained(tmp_path/kind)(text)["input_ids"]
+        assert next(encode([text], again))==tok(text, add_special_tokens=False)["input_ids"]
+        back = tok.decode(tok(text)["input_ids"], skip_special_tokens=True)
+        if script!="korean" or kind!="wordpiece": assert back==text # BERT takes syllables apart
+        else: assert unicodedata.normalize("NFC", back)==text
+
+def test_marks_of_latin_letters_are_stripped_as_ever():
+    "Vietnamese, German, French: the normalizer is BERT's own, and so is the file; a word of Hindi beside changes no Latin word."
+    latin = "Được nước lớn; Größe, Übung; où est l'été, Noël, cœur; İstanbul; kůň; ≠ ❤\ufe0f e\u0301".split()
+    tok = train_tokenizer([" ".join(latin)]*3, "wordpiece", 300)
+    plain = normalizers.BertNormalizer(lowercase=True)
+    assert type(tok.backend_tokenizer.normalizer)==normalizers.BertNormalizer
+    assert [tok.backend_tokenizer.normalizer.normalize_str(w) for w in latin]==[*map(plain.normalize_str, latin)]
+    mixed = train_tokenizer([" ".join(latin)+" में"]*3, "wordpiece", 300).backend_tokenizer
+    assert [mixed.normalizer.normalize_str(w) for w in latin]==[*map(plain.normalize_str, latin)]
+    assert "में" in mixed.normalizer.normalize_str("में")
+
+def test_both_normalizers_agree_but_for_marks_on_other_letters():
+    "On every Latin letter and every sign of Unicode, alone, among letters and before accents."
+    plain, kept = _bert_normalizer(False), _bert_normalizer(True)
+    some = []
+    for c in map(chr, [*range(0xd800), *range(0xe000, 0x32000)]):
+        name, kind = unicodedata.name(c, ""), unicodedata.category(c)
+        if name.startswith("MUSICAL"): continue # notes decompose into marks of another kind
+        if name.startswith("LATIN") or name and kind[0] not in "LMC": some.append(c)
+    assert len(some)>8000
+    for c in some:
+        for text in (c, f"a{c}b", f"y{c}\u0301x", f" {c}z\u0328\u0301 "):
+            assert kept.normalize_str(text)==plain.normalize_str(text), hex(ord(c))
+
+def test_a_clause_without_spaces_is_no_unknown_word():
+    "Thai writes no spaces between words; a run of 300 letters is cut into pieces, not given up."
+    text = "มีน้ำที่นี่ผู้หญิง"*20
+    tok = train_tokenizer([text], "wordpiece", 200)
+    assert report(tok, [text])["unknown_rate"]==0
+
+def test_a_tokenizer_that_knows_nothing_is_refused(tmp_path):
+    "A vocabulary that was not read, with and without tokens that were added to it."
+    vocab = dict(zip(SPECIALS, range(5)))
+    for model in (models.WordLevel(vocab, unk_token="[UNK]"), models.WordPiece(vocab, unk_token="[UNK]")):
+        tok = Tokenizer(model)
+        tok.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        tok.add_special_tokens(SPECIALS)
+        roles = {f"{s[1:-1].lower()}_token": s for s in SPECIALS}
+        PreTrainedTokenizerFast(tokenizer_object=tok, **roles).save_pretrained(tmp_path)
+        with pytest.raises(InputError, match=r"all text is nothing but \[UNK\]"): load_tokenizer(tmp_path)
+
+def test_text_in_another_script(toks):
+    "The share of unknown tokens tells that a tokenizer never saw a script."
+    rows = [*encode(["我们训练模型"], toks["wordpiece"])]
+    assert unknown_rate(toks["wordpiece"], rows)==1 and unknown_rate(toks["byte-bpe"], encode(["我们"], toks["byte-bpe"]))==0
+    with pytest.raises(InputError, match="no token"): unknown_rate(toks["wordpiece"], [])
+    with pytest.raises(InputError, match="no token"): report(toks["wordpiece"], ["\x00"])
