@@ -12,6 +12,7 @@ from dataclasses import fields, is_dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from warnings import warn
 import torch
 import transformers
 from datasets import Dataset
@@ -23,7 +24,7 @@ from transformers.trainer_utils import TrainOutput
 from .data import sha256
 from .files import InputError, sync
 from .runs import difference, fingerprint, machine, problems, write_manifest
-from .tokenizer import tokenizer_hash
+from .tokenizer import tokenizer_hash, unknown_rate
 from .training import Trainer
 
 # %% ../nbs/33_checkpoints.ipynb #cell-10
@@ -363,10 +364,19 @@ def _take(self:ResumableTrainer, checkpoint):
     self._start = time.monotonic()
 
 # %% ../nbs/33_checkpoints.ipynb #cell-37
+def _warn_of_unknown(tokenizer, dataset):
+    "Say so where `tokenizer` does not know a tenth of the tokens that are to be learned from."
+    rows = dataset[:1000].get("input_ids", [])
+    if tokenizer is None or not rows or isinstance(rows[0][0], list): return
+    share = unknown_rate(tokenizer, rows)
+    if share>.1: warn(f"{share:.0%} of the tokens are {tokenizer.unk_token}; "
+                      "take a tokenizer that was trained on such text")
+
 @patch
 def train(self:ResumableTrainer, resume_from_checkpoint=None, **kwargs):
     "As `Trainer.train`; True goes on from the latest valid checkpoint. A signal lets it save."
     checkpoint = self._begin(resume_from_checkpoint)
+    _warn_of_unknown(self.processing_class, self.train_dataset)
     self._take(checkpoint)
     if checkpoint and self.spent(self.state.global_step)>=1:
         self._load_from_checkpoint(str(checkpoint))

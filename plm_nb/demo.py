@@ -16,11 +16,12 @@ from fastcore.basics import chunked
 from jinja2 import Environment
 from torch import nn
 from .data import load_corpus
+from .decoding import fill
 from .estimators import TextClassifier, learning_curve, plot_curve, tfidf
 from .finetuning import FinetuningArguments, finetune
 from .models import build, layout, load
 from .objectives import MaskedLM
-from .pretraining import PretrainingArguments, count_ngrams, fill, pretrain
+from .pretraining import PretrainingArguments, count_ngrams, pretrain
 from .runs import check_free
 from .tasks import load_task
 from .text_classification import class_probabilities

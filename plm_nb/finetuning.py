@@ -6,7 +6,7 @@
 __all__ = ['padded', 'row_length', 'by_length', 'row_logits', 'FinetuningArguments', 'fit', 'intervals', 'finetune', 'evaluate']
 
 # %% ../nbs/43_finetuning.ipynb #d228fb6e
-import math, tempfile
+import math, tempfile, warnings
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 import matplotlib.pyplot as plt
@@ -241,6 +241,15 @@ def intervals(
     return bootstrap(lambda weights: task.score(lines, weights), len(lines))
 
 # %% ../nbs/43_finetuning.ipynb #6203a820
+def _save_picture(figure, path):
+    "Write `figure` to `path`; where no font has a character, say so once."
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        figure.savefig(path, metadata={"Software": None})
+    if any("missing from" in str(w.message) for w in said):
+        warnings.warn(f"{path}: the fonts here lack some of the labels' characters, drawn as "
+                      "boxes; scores.jsonl has the labels as they are", stacklevel=2)
+
 def _score_split(run, split, rows, task, model, tokenizer):
     "Predict `rows` with `model`; keep a line a row, the scores with intervals, and a picture."
     lines = task.lines(model.eval(), tokenizer, rows)
@@ -249,11 +258,11 @@ def _score_split(run, split, rows, task, model, tokenizer):
     with plt.style.context("plm_nb.plm"):
         figure = task.picture(lines)
         if figure is None: return
-        plots = run.path/"plots"
-        plots.mkdir(exist_ok=True)
-        figure.savefig(plots/"answers.png", metadata={"Software": None})
+        (run.path/"plots").mkdir(exist_ok=True)
+        _save_picture(figure, run.path/"plots"/"answers.png")
         plt.close(figure)
 
+# %% ../nbs/43_finetuning.ipynb #0f77e7b5
 def _finish(run, trainer, dataset, task):
     "Save the model, score every split but the training split, and finish the run."
     model = trainer.model

@@ -4,25 +4,25 @@
 
 # %% auto #0
 __all__ = ['COUNTED', 'RATES', 'SHARES', 'baseline_losses', 'cooccurrence', 'counted_embeddings', 'init_from_counts',
-           'PretrainingArguments', 'pretrain', 'count_ngrams', 'fill']
+           'PretrainingArguments', 'pretrain', 'count_ngrams']
 
 # %% ../nbs/34_pretraining.ipynb #cell-4
 import math, time
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from warnings import warn
 import numpy as np
 import scipy.sparse as sp
 import torch
 from datasets import DatasetDict
 from sklearn.utils.extmath import randomized_svd
-from torch import nn
 from .data import load_corpus
 from .files import InputError, check_positive, check_whole
-from .tokenizer import encode, load_tokenizer, pack, tokenizer_hash, train_tokenizer
+from .tokenizer import encode, load_tokenizer, tokenizer_hash, train_tokenizer
 from .ngram import NGram, NGramForCausalLM
 from .perplexity import text_nats, text_rows
-from .models import SIZES, build, fast_attention, layout, load
+from .models import SIZES, build, fast_attention, layout
 from .objectives import OBJECTIVES, add_sentinels, check_objective
 from .training import Log, arguments, check_budget, has_bf16
 from .runs import Run, check_free, fingerprint, kept_if_begun, text_figures
@@ -40,7 +40,7 @@ def baseline_losses(
         counts += np.bincount(ids, minlength=len(tokenizer))
     special = tokenizer.all_special_ids
     counts[special] = 0
-    share = counts[counts>0]/counts.sum()
+    share = counts[counts>0]/max(1, counts.sum())
     return {"all tokens alike": math.log(len(tokenizer)-len(special)),
             "by frequency": float(-(share*np.log(share)).sum())}
 
@@ -86,7 +86,7 @@ def counted_embeddings(
     dimensions = min(width, counts.shape[0]-1)
     u, s, _ = randomized_svd(positive, dimensions, n_iter=3, random_state=seed)
     vectors = u*np.sqrt(s)
-    return (vectors/vectors.std()).astype(np.float32)
+    return (vectors/max(vectors.std(), 1e-9)).astype(np.float32)
 
 # %% ../nbs/34_pretraining.ipynb #cell-18
 @torch.no_grad()
@@ -178,6 +178,20 @@ def _settled(args):
     return replace(args, **left_open)
 
 # %% ../nbs/34_pretraining.ipynb #cell-22
+def _with_tokens(rows, tokenizer, split):
+    "Those of `rows` that hold a token to predict; how many hold none is said."
+    unknown = f"nothing but {tokenizer.unk_token}"
+    kept = []
+    for some in rows.select_columns("input_ids").with_format("numpy").iter(4096):
+        for ids in some["input_ids"]:
+            kept.append(not np.isin(ids, tokenizer.all_special_ids).all())
+    if all(kept): return rows
+    if not any(kept): raise InputError(f"the {split} split: its rows hold {unknown}; "
+                                       "take a tokenizer that was trained on such text")
+    warn(f"{kept.count(False)} of {len(kept)} rows of {split} hold {unknown}; left out")
+    return rows.select(np.flatnonzero(kept))
+
+# %% ../nbs/34_pretraining.ipynb #5477c5b5
 class _Texts:
     "A corpus, a tokenizer that suits the architecture, and rows of both."
     def __init__(self, corpus, tokenizer, arch):
@@ -202,8 +216,10 @@ class _Texts:
         "Make `rows` of the train and the validation split, as the objective needs them."
         make = OBJECTIVES[args.objective].rows
         for split in ("train", "validation"):
-            try: self.rows[split] = make(self[split], self.tokenizer, args.block_size)
+            try: rows = make(self[split], self.tokenizer, args.block_size)
             except InputError as e: raise InputError(f"the {split} split: {e}") from None
+            if args.objective!="clm": rows = _with_tokens(rows, self.tokenizer, split)
+            self.rows[split] = rows
 
     def facts(self):
         "What a run depends on, for its record."
@@ -370,24 +386,3 @@ def count_ngrams(
         loss_first=None, loss_last=None, parameters=saved.num_parameters())
     run.finish()
     return run
-
-# %% ../nbs/34_pretraining.ipynb #cell-42
-@torch.no_grad()
-def fill(
-    model:nn.Module, # A masked language model
-    tokenizer, # Its tokenizer
-    text:str, # A sentence with one `___` in it
-    k:int=3, # How many predictions
-) -> list[tuple[str,float]]: # Token and probability, 0 to 1, likeliest first
-    "What `model` would write for the blank in `text`."
-    left, blank, right = text.partition("___")
-    if not blank or "___" in right: raise InputError(f"{text!r}: write exactly one blank, as ___")
-    def ids_of(part): return tokenizer(part, add_special_tokens=False)["input_ids"]
-    before, after = ids_of(left), ids_of(right)
-    ids = [tokenizer.cls_token_id, *before, tokenizer.mask_token_id, *after, tokenizer.sep_token_id]
-    model.eval()
-    logits = model(torch.tensor([ids], device=model.device)).logits
-    probabilities = logits[0, len(before)+1].float().softmax(-1)
-    top, likeliest = probabilities.topk(k)
-    words = [tokenizer.decode([i]) for i in likeliest.tolist()]
-    return list(zip(words, top.tolist()))

@@ -7,7 +7,6 @@ __all__ = ['parameters', 'docs_types', 'encode_questions', 'answer_questions', '
 
 # %% ../nbs/46_question_answering.ipynb #e6817dee
 import math, re, warnings
-from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch

@@ -16,7 +16,7 @@ from fastcore.basics import patch
 from torch import nn
 from transformers.models.bert.modeling_bert import BertLayer
 from .data import DOCS, load_corpus
-from .files import InputError, column
+from .files import InputError
 from .finetuning import padded, row_logits
 from .metrics import confusion, plot_confusion, scores
 from .models import AUTO_CLASSES, HEAD_LABELS, build, check_length, load, saved_config

@@ -8,7 +8,6 @@ __all__ = ['told', 'mentions', 'docs_code', 'word_places', 'context_windows', 'w
 
 # %% ../nbs/45_token_classification.ipynb #3b7c9e6f
 import re, unicodedata
-from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch

@@ -9,7 +9,6 @@ __all__ = ['LabelledLogits', 'predicts_next', 'logits_at_labels', 'Trainer', 'wa
 # %% ../nbs/31_training.ipynb #cell-4
 import math, os, sys, time
 from collections import namedtuple
-from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 import torch
 import transformers

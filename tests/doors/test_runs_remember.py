@@ -187,3 +187,22 @@ def test_what_other_programs_leave_in_a_folder(single, tmp_path):
     (single/".ipynb_checkpoints/a.json").write_text("{}")
     said = found("verify", single)
     assert said["ok"] and said["files"][".DS_Store"]=="hidden"
+
+@pytest.mark.parametrize("share, exit_code", [(.5, 0), (1, 2)])
+def test_text_in_another_script_than_the_tokenizer(here, tmp_path, share, exit_code):
+    "Chinese with a tokenizer of English is [UNK]: that is said, where it is all of the text it is refused, nothing is divided by 0."
+    words = ["狗看见了三只猫", "the dog sees the tree "]
+    rng = random.Random(0)
+    (tmp_path/"zh.txt").write_text("".join(words[rng.random()>=share] for _ in range(900)), encoding="utf-8")
+    run = "pretrain", "--corpus", tmp_path/"zh.txt", "--tokenizer", here/"tok", "--size", "tiny", "--steps", 1, "--block-size", 16
+    code, _, err = plm(*run, "--out", tmp_path/"run")
+    said = "% of the tokens are [UNK]" if code==0 else "its rows hold nothing but [UNK]"
+    assert code==exit_code and said in err and "invalid value" not in err, err
+    assert (tmp_path/"run").exists()==(code==0)
+
+def test_names_that_no_font_here_can_draw(here, tmp_path):
+    "A picture with boxes in it is announced, and the run ends."
+    rows = [dict(text=f"the dog {i} 好", label=["\U00012000好", "\U00012001坏"][i%2]) for i in range(40)]
+    write(tmp_path/"zh.jsonl", rows)
+    code, _, err = plm("finetune", "--data", tmp_path/"zh.jsonl", "--model", here/"mlm", *LITTLE, "--out", tmp_path/"run")
+    assert code==0 and "drawn as boxes" in err and (tmp_path/"run/plots/answers.png").is_file(), err

@@ -11,8 +11,9 @@ from plm_nb.data import load_corpus, sha256
 from plm_nb.files import InputError
 from plm_nb.perplexity import score_text
 from plm_nb.objectives import OBJECTIVES, MaskedLM
+from plm_nb.decoding import fill
 from plm_nb.demo import blanks_right
-from plm_nb.pretraining import PretrainingArguments, cooccurrence, count_ngrams, fill
+from plm_nb.pretraining import PretrainingArguments, cooccurrence, count_ngrams
 from plm_nb.pretraining import pretrain as pretrain_by
 from plm_nb.runs import Run, verify
 from plm_nb.tokenizer import pack, train_tokenizer
