@@ -1,5 +1,7 @@
 "The loss is the mean over asked tokens however the batch is cut, and a score does not depend on how it is computed."
 from copy import deepcopy
+from itertools import count
+from types import SimpleNamespace
 import pytest
 import torch
 from datasets import Dataset
@@ -179,8 +181,10 @@ def test_nothing_is_written_without_checkpoints(tok, tasks, tmp_path):
     trainer(tok, "fill-mask", tmp_path, data=tasks["fill-mask"]).train()
     assert not list(tmp_path.iterdir())
 
-def test_a_budget_in_minutes(tok, tasks, tmp_path):
-    "It ends where it says, with a rate of nothing, and the collator was told how much was spent."
+def test_a_budget_in_minutes(tok, tasks, tmp_path, monkeypatch):
+    "It ends where it says, with a rate of nothing, and the collator was told how much was spent; by a clock of its own."
+    clock = count(0, .02)
+    monkeypatch.setattr("plm_nb.training.time", SimpleNamespace(monotonic=lambda: next(clock)))
     rows, stack = tasks["fill-mask"]
     class Told:
         spent = []
