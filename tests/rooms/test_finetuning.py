@@ -14,7 +14,7 @@ from same import assert_same_run
 from test_text_classification import LABELS, TEXTS, run, task, tok
 
 WRONG = [dict(labels_per_class=10**6), dict(labels_per_class=0), dict(size="huge"), dict(epochs=0), dict(batch_size=0),
-         dict(tokenizer=None), dict(task=TextClassification(0)), dict(task=TextClassification(1000)), dict(trainable="some"),
+         dict(tokenizer=None), dict(task=TextClassification(2)), dict(task=TextClassification(1000)), dict(trainable="some"),
          dict(trainable="last-x"), dict(l2_sp=-1.)]
 
 def test_rates_follow_the_start(run, task, tmp_path):
@@ -52,3 +52,8 @@ def test_wrong_settings(task, tok, tmp_path, wrong):
     settings = dict(tokenizer=tok) | {k: v for k,v in wrong.items() if k in ("tokenizer", "task")}
     with pytest.raises(InputError) as e: finetune(task, tmp_path/"out", **settings, args=FinetuningArguments(**asked))
     assert "\n" not in str(e.value) and not (tmp_path/"out").exists()
+
+@pytest.mark.parametrize("length", [0, -1, 2.5, "64", True])
+def test_lengths_that_are_none(length):
+    "A task is not made with them."
+    with pytest.raises(InputError, match="max_length"): TextClassification(length)
