@@ -301,7 +301,7 @@ def _given_answers(answers, where):
             given = list(zip(answers["text"], answers["answer_start"], strict=True))
         else: given = [(answer["text"], answer["answer_start"]) for answer in answers]
     except (KeyError, TypeError, ValueError):
-        raise InputError(f"{where}: its answers are {str(answers)[:60]}; "
+        raise InputError(f"{where}: its answers are {answers!r:.60}; "
                          "give two lists, text and answer_start") from None
     for text,start in given:
         if not isinstance(text, str) or not text.strip() or not _is_whole(start):

@@ -148,6 +148,14 @@ def _reorder_cache(self:RecurrentForCausalLM, state, beams):
     "Beam search: each beam goes on from the memory of the one that it continues."
     return tuple(s.index_select(1, beams) for s in state)
 
+@patch
+def _update_model_kwargs_for_generation(self:RecurrentForCausalLM, outputs, model_kwargs, **kwargs):
+    "Hand the state on to the next token: from 5.24 on, transformers only does so for a `cache`."
+    update = GenerationMixin._update_model_kwargs_for_generation
+    found = update(self, outputs, model_kwargs, **kwargs)
+    if outputs.state is not None: found["state"] = outputs.state
+    return found
+
 @patch(cls_method=True)
 def _supports_default_dynamic_cache(cls:RecurrentForCausalLM):
     "No keys and values of the past: all there is of it is the state."
