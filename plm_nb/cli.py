@@ -126,20 +126,30 @@ def _called(command, args):
         warnings.showwarning = note
         return COMMANDS[command](**args)
 
+# %% ../nbs/82_cli.ipynb #48acddaf
+def _print(text):
+    "Write all of `text` to standard output, which may take only a part at once."
+    raw = getattr(sys.stdout, "buffer", None)
+    if raw is None: sys.stdout.write(text)
+    else:
+        sys.stdout.flush()
+        rest = text.encode("utf-8", "backslashreplace")
+        while rest: rest = rest[raw.write(rest):]
+    sys.stdout.flush() # a full disk, or a closed pipe, shows here
+
 def _write(command, found, args, as_json):
     "Print what a command returned, or write the answers of `plm predict` to its file."
     from plm_nb.files import finite, json_lines
-    if command=="predict":
-        text = json_lines(found)
-        if args["out"]: Path(args["out"]).write_text(text, encoding="utf-8")
-        else: sys.stdout.write(text)
-    elif as_json: print(json.dumps(finite(found), ensure_ascii=False))
-    else: print(show(found))
-    sys.stdout.flush() # a full disk, or a closed pipe, shows here
+    if command=="predict": text = json_lines(found)
+    elif as_json: text = json.dumps(finite(found), ensure_ascii=False)+"\n"
+    else: text = show(found)+"\n"
+    if command=="predict" and args["out"]: Path(args["out"]).write_text(text, encoding="utf-8")
+    else: _print(text)
 
 # %% ../nbs/82_cli.ipynb #f69c808f
 def _write_utf8():
-    "Write UTF-8, whatever the console takes itself to be."
+    "Write UTF-8, whatever the console takes itself to be; a closed stream takes nothing."
+    if sys.stdout is None: sys.stdout = open(os.devnull, "w")
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"): # as a console has it
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")

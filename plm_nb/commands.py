@@ -216,6 +216,13 @@ def finetune(*,
     return _side_by_side(out, records)
 
 # %% ../nbs/81_commands.ipynb #cell-21
+def _only_split(rows):
+    "The split that is meant where a file was given for it alone."
+    from plm_nb.files import InputError
+    given = [name for name in rows if name!="train"] or ["train"]
+    if len(given)==1: return given[0]
+    raise InputError(f"--split is missing: score {' or '.join(given)}")
+
 def _trained_for(model, task, max_length, problem_type):
     "The task that `model` was trained for, with its options; what contradicts them is refused."
     from plm_nb.files import InputError
@@ -253,8 +260,7 @@ def evaluate(*,
     source = _source(data, train=train, validation=validation, test=test)
     found = _trained_for(model, task, max_length, problem_type)
     rows = load_for(model, source, found, text=text, label=label, text2=text2, encoding=encoding)
-    if split is None and len(rows)==1: [split] = rows
-    if split is None: split = "validation"
+    if split is None: split = "validation" if data else _only_split(rows)
     return {split: evaluate(model, rows, split, found, out)}
 
 # %% ../nbs/81_commands.ipynb #cell-23
@@ -266,6 +272,12 @@ def _decoded(data, encoding, where):
         raise InputError(f"--encoding {encoding}: unknown; try utf-8 or latin-1") from None
     except UnicodeDecodeError as e:
         raise InputError(f"{where}: byte {e.start} is not {encoding}; convert the input") from None
+
+def _typed(encoding):
+    "All of standard input."
+    from plm_nb.files import InputError
+    if sys.stdin is None: raise InputError("-: standard input is closed; give a file")
+    return _decoded(sys.stdin.buffer.read(), encoding, "-")
 
 def _typed_lines():
     "Each line of standard input, as it comes."
@@ -280,7 +292,7 @@ def predict(
     jsonl:bool=False, # Is each line a JSON object? So it is where the file's name ends in .jsonl
     out:str=None, # File to write instead of standard output
     max_length:int=None, # Tokens that are read at once; as many as in training, if not given
-    encoding:str="utf-8", # Of the file
+    encoding:str=None, # Of the file; that of the training, if not given
     seed:int=0, # Unused: nothing is drawn
 ):
     "Answer each line of a file; print one JSON object a line."
@@ -291,8 +303,8 @@ def predict(
     if out and Path(out).resolve()==Path(file).resolve():
         raise InputError(f"--out {out}: is the file that is read; give another name")
     source = file
-    if file=="-": source = parsed(_decoded(sys.stdin.buffer.read(), encoding, file), file, jsonl)
-    elif jsonl: source = parsed(read_text(file, encoding), file, True)
+    if file=="-": source = parsed(_typed(encoding or "utf-8"), file, jsonl)
+    elif jsonl: source = parsed(read_text(file, encoding or "utf-8"), file, True)
     if not source: raise InputError(f"{file}: no text to answer; give at least one line")
     return predict(model, source, task, max_length, encoding)
 

@@ -195,8 +195,10 @@ def _check_numbers(kind, what, **settings):
         if not isinstance(value, kind) or not math.isfinite(value):
             raise InputError(f"{name} {value!r:.40}: give {what}")
 
+# %% ../nbs/26_decoding.ipynb #586d312e
 def _check_settings(
-    max_new_tokens, num_beams, temperature, top_k, top_p, repetition_penalty, seed, batch_size):
+    max_new_tokens, num_beams, temperature, top_k, top_p, repetition_penalty, seed, batch_size,
+    tokens):
     "Raise an `InputError` for a setting that means nothing."
     counts = dict(max_new_tokens=max_new_tokens, num_beams=num_beams, batch_size=batch_size)
     _check_numbers(Integral, "a whole number", **counts, top_k=top_k, seed=seed)
@@ -204,13 +206,13 @@ def _check_settings(
                    repetition_penalty=repetition_penalty)
     for name,count in counts.items():
         if count<1: raise InputError(f"{name} {count}: it must be at least 1")
+    if num_beams>tokens:
+        raise InputError(f"num_beams {num_beams}: only {tokens} tokens can begin a beam")
     if temperature<0 or 0<temperature<1e-6: # divided by less, the logits overflow
-        raise InputError(f"temperature {temperature}: it must be 0.000001 or more to sample, "
-                         "or 0 not to")
+        raise InputError(f"temperature {temperature}: give 0, or 0.000001 or more to sample")
     if top_k<0:
         raise InputError(f"top_k {top_k}: it must be at least 1, or 0 to keep all tokens")
-    if not 0<top_p<=1:
-        raise InputError(f"top_p {top_p}: it must be above 0 and at most 1")
+    if not 0<top_p<=1: raise InputError(f"top_p {top_p}: it must be above 0 and at most 1")
     if repetition_penalty<=0:
         raise InputError(f"repetition_penalty {repetition_penalty}: it must be above 0")
     if temperature:
@@ -236,7 +238,7 @@ def generate(
 ) -> list[dict]: # For each prompt `text`, and `ended`: did the model stop by itself?
     "Go on from each of `prompts`, or answer it; raise an `InputError` for what cannot be answered."
     _check_settings(max_new_tokens, num_beams, temperature, top_k, top_p, repetition_penalty,
-                    seed, batch_size)
+                    seed, batch_size, len(tokenizer))
     prompts = _listed_prompts(prompts)
     ends = _end_ids(model, tokenizer)
     rows = _prompt_ids(prompts, model, tokenizer, ends)

@@ -19,7 +19,7 @@ from .decoding import check_positions, generate
 from .metrics import weighted_mean
 from .models import longest_input
 from .question_answering import parameters
-from .tables import Columns, as_list, row_error, split_by_key, text_problem
+from .tables import Columns, as_list, row_error, split_by_key, string_problem, text_problem
 from .tasks import Task
 from .text_generation import headline, load_writer, new_writer, pair_rows, written_lines
 from .text_metrics import answer_scores
@@ -126,7 +126,8 @@ def _checked(messages, last, where):
     if not messages: raise InputError(f"{where}: no message; {right}")
     for i,message in enumerate(messages, 1):
         role = message.get("role") if isinstance(message, dict) else None
-        if role not in ROLES or text_problem(message.get("content"), "content"):
+        problem = string_problem if role=="assistant" else text_problem # it may have said nothing
+        if role not in ROLES or problem(message.get("content"), "content"):
             raise InputError(f"{where}: message {i} is {message!r:.60}; {right}")
     role = messages[-1]["role"]
     if role!=last:

@@ -6,8 +6,9 @@
 __all__ = ['padded', 'row_length', 'by_length', 'row_logits', 'FinetuningArguments', 'fit', 'intervals', 'finetune', 'evaluate']
 
 # %% ../nbs/43_finetuning.ipynb #d228fb6e
-import math, tempfile, warnings
+import math, re, tempfile, warnings
 from dataclasses import asdict, dataclass, replace
+from numbers import Real
 from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
@@ -16,7 +17,7 @@ from datasets import Dataset, DatasetDict
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 from .checkpoints import ResumableTrainer
-from .files import InputError, check_positive, check_whole
+from .files import InputError, check_positive, check_seed, check_whole, plain_numbers
 from .metrics import bootstrap
 from .models import check_length, fast_attention
 from .runs import Run, check_free, fingerprint, kept_if_begun
@@ -95,17 +96,20 @@ def row_logits(
 # %% ../nbs/43_finetuning.ipynb #26ee9470
 def _check_arguments(args):
     "Raise an `InputError` that names a value of `args` that cannot be."
+    plain_numbers(args)
     check_positive(epochs=args.epochs, learning_rate=args.learning_rate,
                    head_learning_rate=args.head_learning_rate)
     check_whole(batch_size=args.batch_size, labels_per_class=args.labels_per_class,
                 save_steps=args.save_steps)
-    layers = args.trainable.removeprefix("last-")
-    if args.trainable not in ("all", "head", "lora") and not layers.isdecimal():
+    check_seed(args.seed)
+    some = re.fullmatch("last-0*[1-9][0-9]*", str(args.trainable))
+    if args.trainable not in ("all", "head", "lora") and not some:
         raise InputError(f"trainable {args.trainable!r}: unknown; "
                          "choose all, head, last-1, last-2 … or lora")
     for name in ("weight_decay", "l2_sp"):
         value = getattr(args, name)
-        if not 0<=value<math.inf: raise InputError(f"{name} {value}: a pull is 0 or more")
+        is_number = isinstance(value, Real) and math.isfinite(value)
+        if not is_number or value<0: raise InputError(f"{name} {value}: a pull is 0 or more")
 
 # %% ../nbs/43_finetuning.ipynb #99b1a527
 @dataclass(frozen=True)
@@ -162,6 +166,7 @@ def _low_rank(model, rank=8):
     config = LoraConfig(r=rank, lora_alpha=2*rank, target_modules="all-linear")
     return LoraModel(model, config, "default")
 
+# %% ../nbs/43_finetuning.ipynb #25bddd8b
 def _freeze(model, trainable):
     "Let only what `trainable` names learn; the wrapped model for lora, else None."
     if trainable=="all": return None
@@ -172,7 +177,10 @@ def _freeze(model, trainable):
     if trainable.startswith("last-"):
         stacks = [m for m in model.modules() if isinstance(m, nn.ModuleList)]
         n = int(trainable.removeprefix("last-"))
-        max(stacks, key=len)[-n:].requires_grad_()
+        layers = max(stacks, key=len)
+        if n>len(layers):
+            raise InputError(f"trainable {trainable}: the model has {len(layers)} layers")
+        layers[-n:].requires_grad_()
     for p in head: p.requires_grad = True
     return wrapped
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SIZES', 'AUTO_CLASSES', 'HEAD_LABELS', 'ARCHS', 'config', 'build', 'fast_attention', 'layout', 'document_ids',
-           'document_mask', 'permutation_mask', 'check_length', 'saved_config', 'load']
+           'document_mask', 'permutation_mask', 'problem_type', 'check_length', 'saved_config', 'load']
 
 # %% ../nbs/24_models.ipynb #cell-4
 from contextlib import contextmanager
@@ -240,6 +240,13 @@ def permutation_mask(
     return (~(known & same)).float()
 
 # %% ../nbs/24_models.ipynb #846cc0d9
+def problem_type(
+    config, # Of a saved model with a head for whole texts
+) -> str|None: # As in transformers; None: classes
+    "What the head answers: a single output without a type is a number, as transformers takes it."
+    if config.problem_type is None and config.num_labels==1: return "regression"
+    return config.problem_type
+
 def check_length(
     model, # A model of transformers, or its configuration
     max_length:int, # Tokens that it is to read at once
@@ -247,7 +254,8 @@ def check_length(
     "Raise an `InputError` if `model` has no positions for `max_length` tokens."
     longest = longest_input(model)
     if max_length>longest:
-        raise InputError(f"max_length {max_length}: the model reads at most {longest} tokens")
+        raise InputError(f"max_length {max_length}: the model reads at most {longest} tokens; "
+                         f"give a max_length up to {longest}")
 
 # %% ../nbs/24_models.ipynb #cell-79
 @contextmanager
@@ -341,6 +349,7 @@ def load(
         model,report = _from_pretrained(auto_class, path, offline, config=settings,
             attn_implementation="eager", dtype=torch.float32, output_loading_info=True)
     _check_weights(path, model, report["missing_keys"], task, labels)
+    if task=="text-classification": model.config.problem_type = problem_type(model.config)
     if tokenizer is not None and len(tokenizer)>settings.vocab_size:
         raise InputError(f"{path}: embeds {settings.vocab_size} tokens, "
             f"the tokenizer has {len(tokenizer)}; take the one it came with")

@@ -67,13 +67,14 @@ def parsed(
 # %% ../nbs/49_pipelines.ipynb #0ba92653
 _tables = ".csv", ".tsv", ".json", ".parquet"
 
-def _table_rows(table, columns):
-    "The rows of `table` as dicts, with the task's own names for the `columns`."
-    names = {}
+def _in_own_words(row, columns):
+    "An input with the task's own names beside those of its `columns`."
+    if not isinstance(row, dict): return row
+    by_name = {str(name): cell for name,cell in row.items()}
+    found = dict(row)
     for field,which in columns.given.items():
-        if field!="label": names[str(which)] = field
-    table.columns = [names.get(str(name), name) for name in table.columns]
-    return table.to_dict("records")
+        if field!="label" and str(which) in by_name: found.setdefault(field, by_name[str(which)])
+    return found
 
 def inputs_of(
     source, # Strings or dicts, a `Dataset`, a DataFrame, or a path
@@ -82,11 +83,12 @@ def inputs_of(
     encoding:str="utf-8", # Of a file of text
 ) -> list: # Strings or dicts
     "What is to be answered: rows of a table (csv, tsv, json, parquet), objects of .jsonl, lines."
+    if isinstance(source, dict): raise InputError("one dict; give a list of them, or a path")
     if isinstance(source, Dataset): return source.to_list()
-    if isinstance(source, pd.DataFrame): return _table_rows(as_table(source), columns)
+    if isinstance(source, pd.DataFrame): return as_table(source).to_dict("records")
     if not isinstance(source, (str, Path)): return list(source)
     if suffix_of(source) in _tables:
-        return _table_rows(task.read(source, columns, encoding), columns)
+        return task.read(source, columns, encoding).to_dict("records")
     by_object = suffix_of(source) in (".jsonl", ".ndjson")
     return parsed(read_text(source, encoding), source, by_object)
 
@@ -113,18 +115,21 @@ def predict(
     source, # What `inputs_of` takes
     task:str|Task=None, # A task or its name; None: what `model` was trained for
     max_length:int=None, # Tokens that are read at once; None: as many as in training
-    encoding:str="utf-8", # Of a file
+    encoding:str=None, # Of a file; None: that of the training, or utf-8
 ) -> list[dict]: # For each input what it brought and the task's answer, in their order
     "What `model` answers to `source`; an `InputError` names an input that lacks something."
     found = trained_task(model, task, max_length)
-    columns = dict(trained_reading(model))
-    columns.pop("encoding", None)
-    inputs = inputs_of(source, found, Columns(**columns), encoding)
-    found.check_inputs(inputs, _called(source))
+    reading = dict(trained_reading(model))
+    encoding = encoding or reading.pop("encoding", "utf-8")
+    reading.pop("encoding", None)
+    columns = Columns(**reading)
+    inputs = inputs_of(source, found, columns, encoding)
+    asked = [_in_own_words(x, columns) for x in inputs]
+    found.check_inputs(asked, _called(source))
     if not inputs: return []
     net = found.load_model(model)
     check_length(net, found.max_length)
-    answers = found.predict(net, load_tokenizer(model), inputs)
+    answers = found.predict(net, load_tokenizer(model), asked)
     return [_beside(given, answer) for given,answer in zip(inputs, answers)]
 
 # %% ../nbs/49_pipelines.ipynb #0e9155da

@@ -18,7 +18,7 @@ import torch
 from datasets import DatasetDict
 from sklearn.utils.extmath import randomized_svd
 from .data import load_corpus
-from .files import InputError, check_positive, check_whole
+from .files import InputError, check_positive, check_seed, check_whole, plain_numbers
 from .tokenizer import encode, load_tokenizer, tokenizer_hash, train_tokenizer
 from .ngram import NGram, NGramForCausalLM
 from .perplexity import text_nats, text_rows
@@ -125,6 +125,7 @@ def _usual_arch(objective):
 
 def _check_arguments(args):
     "Raise an `InputError` that names a value of `args` that cannot be, or a pair of them."
+    plain_numbers(args)
     arch = args.arch or _usual_arch(args.objective)
     check_objective(args.objective, arch)
     if args.size not in SIZES:
@@ -139,6 +140,7 @@ def _check_arguments(args):
     check_whole(batch_size=args.batch_size, save_steps=args.save_steps,
                 block_size=args.block_size)
     check_positive(learning_rate=args.learning_rate)
+    check_seed(args.seed)
 
 # %% ../nbs/34_pretraining.ipynb #505d4c50
 @dataclass(frozen=True)
@@ -153,7 +155,7 @@ class PretrainingArguments:
     minutes:float = None # … or in minutes
     batch_size:int = 16 # Rows per step
     learning_rate:float = None # At its plateau; that of the architecture, if not given
-    mlm_probability:float|tuple = None # Share of tokens to predict, 0 to 1; a pair: first, last
+    mlm_probability:float|tuple = None # Share of tokens to predict, 0 to 1 (Python: first, last)
     init:str = None # counted or random; counted where that can be, if not given
     save_steps:int = None # Steps between checkpoints; none, if not given
     bf16:bool = None # Where the processor multiplies it in hardware, if not given
@@ -306,6 +308,8 @@ def _validation_lines(trainer, texts, args):
 def _keep(run, lines, step):
     "Keep in `run` the `lines` of the validation split, and what follows from them."
     figures = text_figures(lines)
+    if not math.isfinite(figures["loss"]):
+        raise InputError(f"{run.path}: the validation loss is {figures['loss']}; learn more slowly")
     run.score("validation", lines, figures)
     run.log(step=step, validation=figures["loss"])
 

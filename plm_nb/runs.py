@@ -70,7 +70,10 @@ def check_free(
         raise InputError(f"{out}: the folder is not empty; give an --out that is new or empty")
 
 # %% ../nbs/32_runs.ipynb #cell-14
-def _json(x): return json.dumps(finite(x), indent=1, ensure_ascii=False)+"\n"
+def _json(x):
+    "`x` as people read JSON."
+    text = json.dumps(finite(x), indent=1, ensure_ascii=False, default=_plain)
+    return text+"\n"
 
 # %% ../nbs/32_runs.ipynb #36729cb5
 def _portable(x):
@@ -144,6 +147,7 @@ def start(cls:Run,
 def _again(run, asked):
     "The `run` that is there, if it was begun with what is `asked` for."
     asked = json.loads(_json(_portable(asked)))
+    asked.pop("test_looks", None) # others may have looked since
     record = {**run.record, **run.record["arguments"]}
     if other := difference({k: record.get(k) for k in asked}, asked):
         raise InputError(f"{run.path}: begun with {other}; go on with what it was begun with, "
@@ -157,7 +161,7 @@ def kept_if_begun(run:Run):
     "Remove the folder of `run` where an error comes before its first step."
     try: yield run
     except Exception:
-        logged = (run.path/"log.jsonl").is_file()
+        logged = read_json_lines(run.path/"log.jsonl")
         if not logged and not list(run.path.glob("checkpoints/*")): shutil.rmtree(run.path)
         raise
 

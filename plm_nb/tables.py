@@ -189,7 +189,7 @@ def check_texts(
 # %% ../nbs/13_tables.ipynb #89d8f36b
 def _hidden(path, cells):
     "Is each of `cells` a hidden label, −1? An `InputError` where only some are."
-    hidden = [cell==-1 for cell in cells]
+    hidden = [-1 in as_list(cell) for cell in cells]
     if any(hidden) and not all(hidden):
         raise row_error(path, hidden.index(True), "has the label -1, which hides the answer",
                         "leave such rows out")
@@ -236,6 +236,7 @@ def class_names(label) -> list[str]|None: # None: the labels are numbers
 # %% ../nbs/13_tables.ipynb #cf6d5444
 def _from_list(rows, path):
     "A table of a list of dicts, or of tuples: text, label; or text, second text, label."
+    if not rows: raise InputError(f"{path}: no row; give at least one")
     kinds = {type(row) for row in rows}
     if kinds<={dict}: return pd.DataFrame(rows, dtype=object)
     names = {2: ["text", "label"], 3: ["text", "text2", "label"]}
@@ -246,13 +247,20 @@ def _from_list(rows, path):
                         "every row a text and its label, or two texts and their label")
     return pd.DataFrame(rows, columns=names[width], dtype=object)
 
+def _from_frame(rows, path):
+    "A table of a DataFrame, whose columns must have names of their own."
+    table = flat_index(rows)
+    if table.columns.is_unique: return table
+    twice = table.columns[table.columns.duplicated()][0]
+    raise InputError(f"{path}: two columns are called {twice!r}; give each a name of its own")
+
 def as_table(
     rows, # A `Dataset`, a DataFrame, or a list of dicts or of tuples
     path="the rows", # What to call them in errors
 ) -> pd.DataFrame|None: # Its cells as they were; None: every label is hidden
     "`rows` as a table."
     if isinstance(rows, Dataset): return _from_dataset(rows, path)
-    if isinstance(rows, pd.DataFrame): return flat_index(rows)
+    if isinstance(rows, pd.DataFrame): return _from_frame(rows, path)
     if isinstance(rows, (list, tuple)): return _from_list(list(rows), path)
     raise InputError(f"{path}: {type(rows).__name__} is no table; "
                      "give a Dataset, a DataFrame, a list of dicts or of tuples, or a path")

@@ -17,7 +17,7 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
 from fastcore.basics import patch
 from torch import nn
 from .files import InputError, check_whole, read_table, suffix_of
-from .models import AUTO_CLASSES, HEAD_LABELS, build, load, saved_config
+from .models import AUTO_CLASSES, HEAD_LABELS, build, load, problem_type, saved_config
 from .runs import Run, fingerprint
 from .tables import Columns, as_list, checked, list_problem, load_tables, number_problem
 from .tables import split_table, string_problem, text_problem
@@ -319,6 +319,8 @@ def trained_task(
     if found is None:
         kind = type(task_named(named))
         options = trained.get("options", {})
+        if not options and "problem_type" in signature(kind).parameters:
+            options = dict(problem_type=problem_type(saved_config(model)))
         found = kind(**{name: value for name,value in options.items() if value is not None})
     check_whole(max_length=max_length)
     if max_length is not None: found.max_length = max_length

@@ -8,6 +8,7 @@ __all__ = ['anonymous', 'docs_package', 'encode_rows', 'mean_pooling', 'model_of
 
 # %% ../nbs/44_text_classification.ipynb #24fbe9c7
 import re
+from warnings import warn
 import numpy as np
 import pandas as pd
 import torch
@@ -143,7 +144,8 @@ def class_probabilities(
     check_texts(texts, "text")
     columns = dict(text=texts)
     if text2 is not None: columns["text2"] = text2
-    rows, _ = encode_rows(Dataset.from_dict(columns), tokenizer, max_length)
+    rows, cut = encode_rows(Dataset.from_dict(columns), tokenizer, max_length)
+    if cut: warn(f"{cut} of {len(texts)} texts were cut at {max_length} tokens", stacklevel=2)
     logits = torch.from_numpy(np.stack(row_logits(model, rows, padded(tokenizer), batch_size)))
     if model.config.problem_type=="multi_label_classification": return logits.sigmoid().numpy()
     if model.config.problem_type=="regression": return logits.numpy()

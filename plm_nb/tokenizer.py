@@ -213,6 +213,7 @@ def train_tokenizer(
     check_whole(vocab_size=vocab_size)
     if kind not in KINDS:
         raise InputError(f"no tokenizer kind {kind!r}; the kinds are {', '.join(KINDS)}")
+    if vocab_size>2**24: raise InputError(f"vocab_size {vocab_size}: give at most {2**24}")
     parts = []
     for text in _checked_texts(texts): parts += chunks(text)
     tok = _learners[kind](parts, vocab_size)

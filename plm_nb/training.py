@@ -21,7 +21,7 @@ from torch.utils.data import SequentialSampler
 from tqdm.auto import tqdm
 from transformers import TrainerCallback, TrainingArguments, get_wsd_schedule
 from transformers.trainer_utils import EvalLoopOutput, EvalPrediction
-from .files import InputError, check_positive, check_whole
+from .files import InputError, check_positive, check_seed, check_whole
 
 # %% ../nbs/31_training.ipynb #cell-11
 @contextmanager
@@ -291,7 +291,7 @@ def arguments(
     check_budget(steps=steps, epochs=epochs, minutes=minutes)
     check_whole(save_steps=save_steps, batch_size=batch_size)
     check_positive(learning_rate=settings.get("learning_rate"))
-    if not 0<=seed<2**32: raise InputError(f"seed {seed}: give a number from 0 to {2**32-1}")
+    check_seed(seed)
     until_the_clock = 10**9 if minutes else -1
     defaults = dict(
         max_steps=steps or until_the_clock, num_train_epochs=epochs or 1,
