@@ -126,7 +126,8 @@ def _checked(messages, last, where):
     if not messages: raise InputError(f"{where}: no message; {right}")
     for i,message in enumerate(messages, 1):
         role = message.get("role") if isinstance(message, dict) else None
-        problem = string_problem if role=="assistant" else text_problem # it may have said nothing
+        said_nothing = role=="assistant" and last=="user" # which happens, and is gone on from
+        problem = string_problem if said_nothing else text_problem
         if role not in ROLES or problem(message.get("content"), "content"):
             raise InputError(f"{where}: message {i} is {message!r:.60}; {right}")
     role = messages[-1]["role"]

@@ -90,3 +90,8 @@ def test_reply(tokenizer):
     with pytest.raises(InputError, match='last question is too long by'): reply(net, tokenizer, talk('one '*600))
     with pytest.raises(InputError, match='must be of user'): reply(net, tokenizer, talk('one', 'two'))
     assert hallucinated(learned, ['eleven', 'one'], ['eleven two', 'twelve'])==.5
+
+def test_an_answer_of_nothing_can_be_gone_on_from(tokenizer):
+    "A model may answer with a blank; whoever asks on is not told that it was his fault."
+    messages = [dict(role="user", content="one"), dict(role="assistant", content=" "), dict(role="user", content="two")]
+    Dialogue().check_inputs([dict(messages=messages)])
