@@ -121,7 +121,10 @@ def _said(error):
 
 def _called(command, args):
     "What `command` returns; its notes and its warnings go to standard error."
-    def note(message, *where): say(f"plm {command}: {message}")
+    said = set() # a note that comes again tells nothing
+    def note(message, *where):
+        if str(message) not in said: say(f"plm {command}: {message}")
+        said.add(str(message))
     with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
         warnings.showwarning = note
         return COMMANDS[command](**args)
