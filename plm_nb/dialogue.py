@@ -14,12 +14,12 @@ from datasets import Dataset, DatasetDict, Features, List, Value
 from fastcore.basics import patch
 from torch import nn
 from .data import load_docstrings, sha256
-from .files import InputError, column
+from .files import InputError, as_list, column, row_error
 from .decoding import check_positions, generate
 from .metrics import weighted_mean
 from .models import longest_input
 from .question_answering import parameters
-from .tables import Columns, as_list, row_error, split_by_key, string_problem, text_problem
+from .tables import Columns, split_by_key, string_problem, text_problem
 from .tasks import Task
 from .text_generation import headline, load_writer, new_writer, pair_rows, written_lines
 from .text_metrics import answer_scores

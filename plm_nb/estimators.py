@@ -19,10 +19,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, column_or_1d
-from .files import InputError
+from .files import InputError, as_list, row_error
 from .finetuning import FinetuningArguments, fit
 from .metrics import f1
-from .tables import as_list, class_problem, row_error, string_problem
+from .tables import class_problem, string_problem
 from .tasks import load_task, sample_per_class
 from .text_classification import TextClassification, class_probabilities
 from .text_metrics import entity_scores

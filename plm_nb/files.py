@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['TABLE_SUFFIXES', 'InputError', 'check_positive', 'check_whole', 'plain_numbers', 'check_seed', 'check_share',
            'NoText', 'suffix_of', 'read_text', 'has_half_character', 'each_text', 'flat_index', 'read_table', 'column',
-           'sync', 'atomic_write', 'finite', 'json_lines', 'read_json_lines']
+           'shown', 'row_error', 'as_list', 'class_names', 'as_table', 'sync', 'atomic_write', 'finite', 'json_lines',
+           'read_json_lines']
 
 # %% ../nbs/09_files.ipynb #2130f357
 import csv, gzip, io, json, os, re, zlib
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from charset_normalizer import from_bytes
+from datasets import Dataset
 
 # %% ../nbs/09_files.ipynb #cell-7
 class InputError(ValueError):
@@ -250,6 +252,85 @@ def column(
     names = [str(name) for name in table.columns]
     if str(which) in names: return table.iloc[:, names.index(str(which))]
     raise InputError(f"{path}: no column {which!r}; its columns are {', '.join(names[:20])}")
+
+# %% ../nbs/09_files.ipynb #e71ecbfe
+def shown(cell) -> str:
+    "`cell` as an error shows it: its first 60 signs."
+    return f"{cell!r:.60}"
+
+def row_error(
+    path, # Of the file, or whatever the rows came from
+    i:int, # The row, from 0
+    what:str, # What is wrong with it
+    right:str, # What would be right
+) -> InputError: # To be raised
+    "An error about row `i` of `path`, which it counts from 1."
+    return InputError(f"{path}: row {i+1} {what}; {right}")
+
+def as_list(cell) -> list:
+    "A list as it is; whatever else stands in a `cell` as the only entry of one."
+    if isinstance(cell, (list, tuple, np.ndarray)): return list(cell)
+    return [cell]
+
+def class_names(label) -> list[str]|None: # None: the labels are numbers
+    "The names of the classes of `label`, the feature of a column of labels."
+    return getattr(getattr(label, "feature", label), "names", None)
+
+# %% ../nbs/09_files.ipynb #b3bdd180
+def _hidden(path, cells):
+    "Is each of `cells` a hidden label, −1? An `InputError` where only some are."
+    hidden = [-1 in as_list(cell) for cell in cells]
+    if any(hidden) and not all(hidden):
+        raise row_error(path, hidden.index(True), "has the label -1, which hides the answer",
+                        "leave such rows out")
+    return any(hidden)
+
+def _named(cell, feature):
+    "A class, or a list of them, by name; what is missing stays so."
+    if isinstance(cell, list): return [_named(one, feature.feature) for one in cell]
+    return cell if cell is None else feature.int2str(cell)
+
+def _from_dataset(rows, path):
+    "A table of a `Dataset`, with names for its classes; None where every label is hidden."
+    table = pd.DataFrame(rows[:], columns=rows.column_names, dtype=object)
+    table.attrs["features"] = rows.features
+    for name,feature in rows.features.items():
+        if class_names(feature) is None: continue
+        if _hidden(path, table[name]): return None
+        table[name] = [_named(cell, feature) for cell in table[name]]
+    return table
+
+# %% ../nbs/09_files.ipynb #11fbb263
+def _from_list(rows, path):
+    "A table of a list of dicts, or of tuples: text, label; or text, second text, label."
+    if not rows: raise InputError(f"{path}: no row; give at least one")
+    kinds = {type(row) for row in rows}
+    if kinds<={dict}: return pd.DataFrame(rows, dtype=object)
+    names = {2: ["text", "label"], 3: ["text", "text2", "label"]}
+    width = len(rows[0]) if isinstance(rows[0], (tuple, list)) else 0
+    for i,row in enumerate(rows):
+        if width in names and isinstance(row, (tuple, list)) and len(row)==width: continue
+        raise row_error(path, i, f"is {shown(row)}", "give a dict of columns in every row, or in "
+                        "every row a text and its label, or two texts and their label")
+    return pd.DataFrame(rows, columns=names[width], dtype=object)
+
+def _from_frame(rows, path):
+    "A table of a DataFrame, whose columns must have names of their own."
+    table = flat_index(rows)
+    if table.columns.is_unique: return table
+    twice = table.columns[table.columns.duplicated()][0]
+    raise InputError(f"{path}: two columns are called {twice!r}; give each a name of its own")
+
+def as_table(
+    rows, # A `Dataset`, a DataFrame, or a list of dicts or of tuples
+    path="the rows", # What to call them in errors
+) -> pd.DataFrame|None: # Its cells as they were; None: every label is hidden
+    "`rows` as a table."
+    if isinstance(rows, Dataset): return _from_dataset(rows, path)
+    if isinstance(rows, pd.DataFrame): return _from_frame(rows, path)
+    if isinstance(rows, (list, tuple)): return _from_list(list(rows), path)
+    raise InputError(f"{path}: {type(rows).__name__} is no table; "
+                     "give a Dataset, a DataFrame, a list of dicts or of tuples, or a path")
 
 # %% ../nbs/09_files.ipynb #45e13533
 def sync(

@@ -21,7 +21,7 @@ from .files import InputError, check_positive, check_seed, check_whole, plain_nu
 from .metrics import bootstrap
 from .models import check_length, fast_attention
 from .runs import Run, check_free, fingerprint, kept_if_begun
-from .tasks import Task, load_for, load_task, sample_per_class, trained_task
+from .tasks import Task, load_for, load_task, trained_task
 from .tokenizer import load_tokenizer, tokenizer_hash
 from .training import Log, arguments
 
@@ -271,12 +271,12 @@ def _score_split(run, split, rows, task, model, tokenizer):
         plt.close(figure)
 
 # %% ../nbs/43_finetuning.ipynb #0f77e7b5
-def _finish(run, trainer, dataset, task):
+def _finish(run, trainer, start):
     "Save the model, score every split but the training split, and finish the run."
     model = trainer.model
     trainer.save_model(str(run.path))
-    for split,rows in dataset.items():
-        if split!="train": _score_split(run, split, rows, task, model, trainer.processing_class)
+    for split,rows in start.dataset.items():
+        if split!="train": _score_split(run, split, rows, start.task, model, start.tokenizer)
     losses = [line["loss"] for line in trainer.state.log_history if "loss" in line]
     run.record["training"] = dict(
         steps=trainer.state.global_step, loss_first=losses[0], loss_last=losses[-1],
@@ -308,6 +308,21 @@ def _count_look(folder):
     run.record["test_looks"] = run.record.get("test_looks", 0)+1
     run.finish()
 
+# %% ../nbs/43_finetuning.ipynb #4cf52d61
+class _Start:
+    "What a fine-tuning begins with: rows of a task, a tokenizer, and the model that is to learn."
+    def __init__(self, dataset, task, model, tokenizer, args):
+        self.dataset = load_task(dataset, task=task)
+        self.task = task if isinstance(task, Task) else self.dataset.task
+        self.tokenizer = _tokenizer_of(tokenizer, model)
+        self.asked = dict(model=model, **self.dataset.asked(self.task), **asdict(args))
+        learned = self.dataset.train_rows(args.labels_per_class, args.seed)
+        self.net = self.task.new_model(model, self.tokenizer, self.dataset, args.size, args.seed)
+        check_length(self.net, self.task.max_length)
+        self.rows, counts = self.task.encode(learned, self.tokenizer)
+        words = dict(sha256=tokenizer_hash(self.tokenizer))
+        self.facts = dict(self.dataset.facts(learned, counts), tokenizer=words)
+
 # %% ../nbs/43_finetuning.ipynb #a5742120
 def finetune(
     dataset:str|Path|dict|DatasetDict, # What `load_task` takes, or gives
@@ -321,24 +336,15 @@ def finetune(
     "Train a model for `task` on `dataset` and score it; an `InputError` leaves no `out` behind."
     check_free(out, "finetune" if resume else None)
     args = args.for_start(model)
-    dataset = load_task(dataset, task=task)
-    if not isinstance(task, Task): task = dataset.task
-    tokenizer = _tokenizer_of(tokenizer, model)
-    learned = dataset.train_rows()
-    few = args.labels_per_class
-    if few is not None: learned = sample_per_class(learned, few, args.seed)
-    net = task.new_model(model, tokenizer, dataset, args.size, args.seed)
-    check_length(net, task.max_length)
-    rows, counts = task.encode(learned, tokenizer)
-    given = dict(model=model, **dataset.asked(task), **asdict(args))
-    facts = dict(**dataset.facts(learned, counts), tokenizer=dict(sha256=tokenizer_hash(tokenizer)))
-    run = Run.start(out, "finetune", given, resume, seed=args.seed, **facts)
+    start = _Start(dataset, task, model, tokenizer, args)
+    run = Run.start(out, "finetune", start.asked, resume, seed=args.seed, **start.facts)
     if run.done: return run
     log = [Log(run.log, run.rewind)]
-    collator = task.collator(tokenizer)
+    collator = start.task.collator(start.tokenizer)
     with kept_if_begun(run):
-        trainer = fit(net, rows, tokenizer, args, collator, log, run.path/"checkpoints", resume)
-    return _finish(run, trainer, dataset, task)
+        trainer = fit(start.net, start.rows, start.tokenizer, args, collator, log,
+                      run.path/"checkpoints", resume)
+    return _finish(run, trainer, start)
 
 # %% ../nbs/43_finetuning.ipynb #8b652e62
 def evaluate(

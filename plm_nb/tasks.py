@@ -16,10 +16,10 @@ import pandas as pd
 from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
 from fastcore.basics import patch
 from torch import nn
-from .files import InputError, check_whole, read_table, suffix_of
+from .files import InputError, as_list, check_whole, read_table, suffix_of
 from .models import AUTO_CLASSES, HEAD_LABELS, build, load, problem_type, saved_config
 from .runs import Run, fingerprint
-from .tables import Columns, as_list, checked, list_problem, load_tables, number_problem
+from .tables import Columns, checked, list_problem, load_tables, number_problem
 from .tables import split_table, string_problem, text_problem
 
 # %% ../nbs/40_tasks.ipynb #9d7bed37
@@ -140,10 +140,12 @@ class TaskDataset(DatasetDict):
     reading:dict = {} # How the source was read, in the words of `load_task`
     name:str = "the rows" # What to call them in errors
 
-    def train_rows(self) -> Dataset:
-        "The rows to learn from; an `InputError` if there are none."
-        if "train" in self: return self["train"]
-        raise InputError(f"{self.name}: there is no train split to learn from; give one")
+    def train_rows(self, per_class:int=None, seed:int=0) -> Dataset:
+        "The rows to learn from: all, or so many of each class; an `InputError` if there are none."
+        if "train" not in self:
+            raise InputError(f"{self.name}: there is no train split to learn from; give one")
+        if per_class is None: return self["train"]
+        return sample_per_class(self["train"], per_class, seed)
 
     def asked(self, task:Task) -> dict:
         "What whoever uses a model for `task` later must know of its training."

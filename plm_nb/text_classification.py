@@ -17,13 +17,13 @@ from fastcore.basics import patch
 from torch import nn
 from transformers.models.bert.modeling_bert import BertLayer
 from .data import DOCS, load_corpus
-from .files import InputError
+from .files import InputError, as_list, class_names, row_error
 from .finetuning import padded, row_logits
 from .metrics import confusion, plot_confusion, scores
 from .models import AUTO_CLASSES, HEAD_LABELS, build, check_length, load, saved_config
-from .tables import Columns, as_list, as_plain, check_texts, checked, class_name
-from .tables import class_names, class_problem, known_labels, label_list, labels_problem
-from .tables import list_problem, number_problem, problem_type_of, row_error
+from .tables import Columns, as_plain, check_texts, checked, class_name
+from .tables import class_problem, known_labels, label_list, labels_problem
+from .tables import list_problem, number_problem, problem_type_of
 from .tables import several_columns, string_problem, told_type
 from .tasks import Task
 from .text_metrics import label_scores, number_scores

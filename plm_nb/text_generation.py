@@ -18,10 +18,10 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from torch import nn
 from transformers import AutoModel, AutoModelForCausalLM, EncoderDecoderModel
 from .data import HAN, load_corpus, normalize
-from .files import InputError, column, read_text
+from .files import InputError, as_list, column, read_text, row_error
 from .decoding import check_positions, generate
 from .models import ARCHS, build, load, saved_config
-from .tables import Columns, as_list, list_problem, row_error, several_columns, split_by_key
+from .tables import Columns, list_problem, several_columns, split_by_key
 from .tables import text_problem
 from .tasks import Task
 from .text_metrics import bleu, chrf, rouge

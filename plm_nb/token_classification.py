@@ -17,10 +17,10 @@ from fastcore.meta import delegates
 from torch import nn
 from .annotations import is_bare, mixed_tags, read_conll, tag_problem, tag_type
 from .data import HAN, load_corpus, normalize
-from .files import InputError, suffix_of
+from .files import InputError, row_error, suffix_of
 from .finetuning import padded, row_logits
 from .models import check_length
-from .tables import Columns, check_texts, checked, known_labels, list_problem, row_error
+from .tables import Columns, check_texts, checked, known_labels, list_problem
 from .tables import split_by_key, string_problem
 from .tasks import Task
 from .text_metrics import entity_scores, spans

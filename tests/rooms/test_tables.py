@@ -3,8 +3,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from datasets import ClassLabel, Dataset, Features, List, Value
-from plm_nb.files import InputError
-from plm_nb.tables import (Columns, as_table, class_name, class_problem, is_missing, known_labels, label_list, load_tables,
+from plm_nb.files import InputError, as_table
+from plm_nb.tables import (Columns, class_name, class_problem, is_missing, known_labels, label_list, load_tables,
                            number_problem, several_columns, split_files, split_table)
 
 @pytest.mark.parametrize("cell", [None, float("nan"), np.nan, pd.NA, pd.NaT, "", " \t\n", "\u3000"])
