@@ -14,8 +14,9 @@ from plm_nb.checkpoints import ResumableTrainer
 from plm_nb.data import load_corpus
 from plm_nb.models import build
 from plm_nb.objectives import MaskedLM
-from plm_nb.tokenizer import pack, train_tokenizer
-from plm_nb.training import arguments
+from plm_nb.packing import pack
+from plm_nb.tokenizer import train_tokenizer
+from plm_nb.budgets import arguments
 
 STEPS, SKIP, ROWS = {"recipe": 9, "ours": 18}, 3, 64
 

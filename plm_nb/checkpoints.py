@@ -25,7 +25,7 @@ from .data import sha256
 from .files import InputError, sync
 from .runs import difference, fingerprint, machine, problems, write_manifest
 from .tokenizer import tokenizer_hash, unknown_rate
-from .training import Trainer
+from .training import LaterBatch, NumberedRows, Trainer, put_together
 
 # %% ../nbs/33_checkpoints.ipynb #cell-10
 def _say(line): print(line, file=sys.stderr, flush=True)
@@ -109,22 +109,6 @@ def rotate_checkpoints(
         partial = path.rename(path.with_name(path.name+".partial"))
         shutil.rmtree(partial, ignore_errors=True)
 
-# %% ../nbs/33_checkpoints.ipynb #cell-19
-class _NumberedRows(torch.utils.data.Dataset):
-    "Rows that come with their numbers."
-    def __init__(self, rows): self.rows = rows
-    def __len__(self): return len(self.rows)
-    def __getitems__(self, numbers):
-        if hasattr(self.rows, "__getitems__"): return numbers, self.rows.__getitems__(numbers)
-        return numbers, [self.rows[i] for i in numbers]
-
-class _LaterBatch:
-    "A batch that is put together when it is called."
-    def __init__(self, collate, numbered):
-        self.collate = collate
-        self.numbers, self.rows = numbered
-    def __call__(self): return self.collate(self.rows)
-
 # %% ../nbs/33_checkpoints.ipynb #cell-21
 class ResumableTrainer(Trainer):
     "`Trainer` for rows that can be counted, safe against kills, damaged files and a loss of NaN."
@@ -148,7 +132,7 @@ class ResumableTrainer(Trainer):
         else: collate = self._get_collator_with_removed_columns(collate, "training")
         torch.manual_seed(self.args.seed)
         return self.accelerator.prepare(DataLoader(
-            _NumberedRows(rows), self._train_batch_size, collate_fn=partial(_LaterBatch, collate),
+            NumberedRows(rows), self._train_batch_size, collate_fn=partial(LaterBatch, collate),
             sampler=self._get_train_sampler(rows), drop_last=self.args.dataloader_drop_last,
             num_workers=self.args.dataloader_num_workers))
 
@@ -157,7 +141,7 @@ class ResumableTrainer(Trainer):
         later = list(islice(epoch_iterator, num_batches))
         self.draw("step", self.state.global_step)
         self._numbers = [batch.numbers for batch in later]
-        batches = [batch() for batch in later]
+        batches = put_together(later)
         self._part = 0
         return batches, self._get_num_items_in_batch(batches, device)
 
@@ -232,7 +216,7 @@ def provenance(self:ResumableTrainer) -> dict:
     found.update({f"machine.{k}": v for k,v in here.items()})
     found.update(data=fingerprint(rows), rows=len(self.train_dataset), tokenizer=None)
     found.update(model=type(self.model).__name__, collator=_described(self.data_collator))
-    found.update(minutes=self.minutes, decay=self.decay)
+    found.update(minutes=self.minutes, warmup=self.warmup, decay=self.decay)
     if hasattr(tokenizer, "backend_tokenizer"): found["tokenizer"] = tokenizer_hash(tokenizer)
     def plain(x): return getattr(x, "__qualname__", type(x).__qualname__)
     self._provenance = json.loads(json.dumps(found, default=plain))

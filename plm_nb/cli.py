@@ -37,6 +37,8 @@ def add_options(
             parser.add_argument(flag, action="store_true", help=help)
         elif p.default is Parameter.empty:
             parser.add_argument(flag, required=True, help=help, **typed)
+        elif p.anno is list:
+            parser.add_argument(flag, action="append", metavar="NAME=VALUE", help=help)
         else:
             if p.default is not None: help += f" (default: {p.default})"
             parser.add_argument(flag, default=p.default, help=help, **typed)

@@ -134,8 +134,7 @@ def _relative(a, b):
 @_invariant(1e-4)
 def _padding_side(s):
     "Largest difference of a row's logits alone and beside a longer row."
-    rows = [dict(input_ids=ids, attention_mask=[1]*len(ids))
-            for ids in (s.document(5), s.document(13, 1))]
+    rows = [dict(input_ids=ids) for ids in (s.document(5), s.document(13, 1))]
     side = s.tokenizer.padding_side if s.engine=="stock" else "right"
     n = len(rows[0]["input_ids"])
     alone, beside = s.logits(rows[:1])[0], s.logits(rows, side)[0]
@@ -163,8 +162,8 @@ def _packing(s):
     "Largest change of a document's logits if its neighbor changes or goes."
     if s.kind not in ("mlm", "clm", "permutation"):
         raise InputError("a row holds one document, or one pair")
-    n = 14 if s.opens is not None else 13
-    first, second = s.document(8), s.document(n, 1)
+    first, second = s.document(8), s.document(14, 1)
+    if s.roles.opens is None: second = [s.roles.closes, *second[:-2], second[-1]]
     start = len(first)
     collator = s.collator(.5, seed=0)
     batch = dict(collator([dict(input_ids=first+second)]))
@@ -336,13 +335,13 @@ def _unknown_rate(s):
 def _eos(s):
     "Share of texts whose end has no label, 0 to 1."
     if s.kind not in ("clm", "denoise"): raise InputError("nothing is written, so nothing ends")
-    if s.closes is None: return 1., "the tokenizer has no token that ends a text"
+    if s.roles.closes is None: return 1., "the tokenizer has no token that ends a text"
     documents = [s.document(6+i, i) for i in range(6)]
     if s.kind=="denoise": rows = [dict(input_ids=ids, labels=ids[-5:]) for ids in documents]
     elif s.engine=="stock": rows = [dict(input_ids=ids) for ids in documents]
     else: rows = [dict(input_ids=sum(documents, []))] # packed
     labels = s.collator(seed=0)(rows)["labels"]
-    n = int((labels==s.closes).sum())
+    n = int((labels==s.roles.closes).sum())
     return 1-n/len(documents), f"the ends of {n} of {len(documents)} texts are labels"
 
 # %% ../nbs/73_conformance.ipynb #cell-72

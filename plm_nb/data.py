@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['HAN', 'SPLITS', 'DOCS', 'SPLIT_NAMES', 'prose', 'normalize', 'sha256', 'split_of', 'read_package', 'drop_copies',
-           'load_docstrings', 'hold_out', 'hub_reachable', 'load_hub', 'load_saved', 'load_corpus']
+           'load_docstrings', 'hold_out', 'load_hub', 'load_saved', 'load_corpus']
 
 # %% ../nbs/10_data.ipynb #cell-4
 import ast, hashlib, json, os, platform, re, sysconfig, tempfile, warnings
@@ -15,9 +15,8 @@ from pathlib import Path
 import datasets
 import pandas as pd
 from datasets import Dataset, DatasetDict, load_dataset, load_from_disk
-from huggingface_hub import constants, get_session
-from .files import TABLE_SUFFIXES, InputError, NoText, column, each_text, read_table
-from .files import read_text, suffix_of
+from .files import TABLE_SUFFIXES, InputError, NoText, ask_hub, column, each_text
+from .files import read_table, read_text, suffix_of
 
 # %% ../nbs/10_data.ipynb #cell-9
 def _docstrings(node, name):
@@ -305,23 +304,30 @@ def hold_out(
     return _as_datasets(dict(train=train, validation=held_out))
 
 # %% ../nbs/10_data.ipynb #cell-53
-def hub_reachable() -> bool:
-    "Can the hub be reached within five seconds?"
-    try: return get_session().head(constants.ENDPOINT, timeout=5).status_code<500
-    except Exception: return False
+def _not_given(error):
+    "What `error` says of a data set that the hub has."
+    names = re.search(r"vailable[^[]*\[(.+?)\]", str(error))
+    if names: return f"has it as {names[1]}: write one of them behind the name and a colon"
+    return f"did not give it ({type(error).__name__})"
 
 def load_hub(
-    source:str, # `owner/name` of a data set
+    source:str, # `owner/name` of a data set, or `owner/name:configuration`
+    revision:str=None, # Branch, tag or commit; None: the newest
 ) -> DatasetDict: # As published; an `InputError` if it cannot be had
-    "Load the data set `source` from the hub."
-    reachable = hub_reachable()
+    "Load the data set `source` from the hub; without a network, as it was loaded last."
+    name, _, configuration = source.partition(":")
+    info, why = ask_hub(name, revision, "dataset")
     before = datasets.config.HF_HUB_OFFLINE
-    datasets.config.HF_HUB_OFFLINE = not reachable # else it retries for long
-    try: return load_dataset(source)
+    datasets.config.HF_HUB_OFFLINE = info is None # else it retries for long
+    try:
+        found = load_dataset(name, configuration or None, revision=info and info.sha)
+        is_other = revision and revision not in str(found.cache_files) # folders bear the commit
+        if not info and is_other: raise LookupError
+        return found
     except Exception as error:
-        why = f"did not give it ({type(error).__name__})" if reachable else "cannot be reached"
-        raise InputError(f"{source}: no such file or folder, and the hub {why}; give a path, "
-                         "or the embedded docs, docs-all (corpora), docs-package (task)") from None
+        raise InputError(f"{source}: no such file or folder, and the hub "
+                         f"{why or _not_given(error)}; give a path, or the embedded "
+                         "docs, docs-all (corpora), docs-package (task)") from None
     finally: datasets.config.HF_HUB_OFFLINE = before
 
 # %% ../nbs/10_data.ipynb #5a1c0e14

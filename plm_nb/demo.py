@@ -21,11 +21,12 @@ from .estimators import TextClassifier, learning_curve, plot_curve, tfidf
 from .finetuning import FinetuningArguments, finetune
 from .models import build, layout, load
 from .objectives import MaskedLM
-from .pretraining import PretrainingArguments, count_ngrams, pretrain
+from .ngram_runs import count_ngrams
+from .pretraining import PretrainingArguments, pretrain
 from .runs import check_free
 from .tasks import load_task
 from .text_classification import class_probabilities
-from .tokenizer import pack, report, train_tokenizer
+from .tokenizer import report, train_tokenizer
 from .training import logits_at_labels
 
 # %% ../nbs/80_demo.ipynb #cell-7

@@ -16,13 +16,16 @@ from datasets import Dataset
 from fastcore.basics import patch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from .budgets import arguments
 from .checkpoints import ResumableTrainer
 from .files import InputError
-from .finetuning import padded
+from .finetuning import padded, tell_padding
 from .models import layout, permutation_mask
 from .objectives import OBJECTIVES
-from .training import arguments, predicts_next
+from .packing import roles
+from .training import predicts_next
 
 # %% ../nbs/72_engines.ipynb #cell-11
 def kind_of(
@@ -56,27 +59,26 @@ def embedded_ids(model:PreTrainedModel) -> int:
     return model.config.vocab_size
 
 # %% ../nbs/72_engines.ipynb #cell-16
-def _with_marks(tokenizer):
-    "A copy of `tokenizer` that has all special tokens of our collators."
-    tok = deepcopy(tokenizer)
-    opens = tok.cls_token or tok.bos_token
-    closes = tok.sep_token or tok.eos_token or "[SEP]"
-    if opens in (None, closes): opens = "[CLS]"
-    padding, mask = tok.pad_token or "[PAD]", tok.mask_token or "[MASK]"
-    marks = dict(cls_token=opens, sep_token=closes, pad_token=padding, mask_token=mask)
-    tok.add_special_tokens(marks)
-    return tok
+def _infills(tokenizer): return "<extra_id_0>" not in tokenizer.get_vocab()
+
+def _add_marks(tokenizer, kind):
+    "Give `tokenizer` what ends a text, and what hides a token where `kind` hides some."
+    marks = roles(tokenizer)
+    hides = kind in ("mlm", "mlm+nsp") or kind=="denoise" and _infills(tokenizer)
+    new = {}
+    if marks.closes is None: new["sep_token"] = "[SEP]"
+    if hides and marks.masks is None: new["mask_token"] = "[MASK]"
+    if new: tokenizer.add_special_tokens(new)
 
 def _ready(model, tokenizer, engine):
     "Copies of both, in which the tokens that `engine` needs are there."
     model = deepcopy(model).cpu().eval()
     if learns(model): model = model.float()
-    if engine=="stock":
-        tok = deepcopy(tokenizer)
-        if tok.pad_token is None: tok.pad_token = tok.eos_token
-        return model, tok
-    tok = _with_marks(tokenizer)
+    tok = deepcopy(tokenizer)
+    if engine=="ours": _add_marks(tok, kind_of(model))
+    elif tok.pad_token is None: tok.pad_token = tok.eos_token
     if len(tok)>max(len(tokenizer), embedded_ids(model)): model.resize_token_embeddings(len(tok))
+    tell_padding(model, tok)
     return model, tok
 
 # %% ../nbs/72_engines.ipynb #cell-18
@@ -95,12 +97,6 @@ def with_dropout(
 
 # %% ../nbs/72_engines.ipynb #2af1d707
 ENGINES = "ours", "stock"
-
-def _mark(tokenizer, *names):
-    "The id of the first of the special tokens `names` that `tokenizer` has; None if it has none."
-    for name in names:
-        token = getattr(tokenizer, name)
-        if token: return tokenizer.convert_tokens_to_ids(token)
 
 def _ordinary_ids(model, tokenizer):
     "The ids that both know and that are not special, `(n,)` int64."
@@ -124,8 +120,7 @@ class Subject:
         self.given_model, self.given_tokenizer = model, tokenizer
         self.engine, self.kind = engine, kind_of(model)
         self.model, self.tokenizer = _ready(model, tokenizer, engine)
-        self.opens = _mark(self.tokenizer, "cls_token", "bos_token")
-        self.closes = _mark(self.tokenizer, "sep_token", "eos_token")
+        self.roles = roles(self.tokenizer)
         self.words = _ordinary_ids(self.model, self.tokenizer)
         self.scratch = tempfile.TemporaryDirectory()
 
@@ -136,8 +131,7 @@ class Subject:
 
     def document(self, n, seed=0):
         "Draw a document of `n` tokens with its marks, a list of ids."
-        ids = [self.opens, *self.ids(n, seed).tolist(), self.closes]
-        return [i for i in ids if i is not None]
+        return self.roles.row(self.ids(n, seed).tolist())
 
 # %% ../nbs/72_engines.ipynb #cell-23
 def _all_labels(subject, ids):
@@ -196,12 +190,15 @@ def loss(self:Subject,
 # %% ../nbs/72_engines.ipynb #cell-44
 @patch
 def logits(self:Subject,
-    rows:list[dict], # With `input_ids` and `attention_mask`, lists
+    rows:list[dict], # With `input_ids`, a list
     side:str=None, # `left` or `right`; None: as the tokenizer says
 ) -> Tensor: # `(b, t, v)` or `(b, classes)`
     "What the model answers to `rows`, padded at `side`."
-    batch = self.tokenizer.pad(rows, padding_side=side, return_attention_mask=True,
-                               return_tensors="pt")
+    side = side or self.tokenizer.padding_side
+    ids = [torch.tensor(row["input_ids"]) for row in rows]
+    ones = [torch.ones_like(row) for row in ids]
+    batch = dict(input_ids=pad_sequence(ids, True, self.roles.pads, side),
+                 attention_mask=pad_sequence(ones, True, 0, side))
     if self.kind=="denoise": batch["labels"] = self.ids(6).repeat(len(rows), 1)
     with torch.no_grad(): return logits_of(self.model(**batch))
 
@@ -217,11 +214,11 @@ def _stock_collator(subject, mlm_probability):
 
 def _our_collator(subject, mlm_probability, seed):
     tok, kind = subject.tokenizer, subject.kind
-    if kind not in OBJECTIVES: return padded(tok)
+    if kind not in OBJECTIVES: return padded(tok, subject.model)
     settings = {}
     if kind!="clm": settings["mlm_probability"] = mlm_probability
     if kind=="mlm": settings.update(layout(subject.model.config))
-    if kind=="denoise": settings["infill"] = "<extra_id_0>" not in tok.get_vocab()
+    if kind=="denoise": settings["infill"] = _infills(tok)
     return OBJECTIVES[kind].collator(tok, seed=seed, **settings)
 
 @patch

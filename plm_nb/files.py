@@ -6,7 +6,7 @@
 __all__ = ['TABLE_SUFFIXES', 'InputError', 'check_positive', 'check_whole', 'plain_numbers', 'check_seed', 'check_share',
            'NoText', 'suffix_of', 'read_text', 'has_half_character', 'each_text', 'flat_index', 'read_table', 'column',
            'shown', 'row_error', 'as_list', 'class_names', 'as_table', 'sync', 'atomic_write', 'finite', 'json_lines',
-           'read_json_lines']
+           'read_json_lines', 'ask_hub']
 
 # %% ../nbs/09_files.ipynb #2130f357
 import csv, gzip, io, json, os, re, zlib
@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from charset_normalizer import from_bytes
 from datasets import Dataset
+from huggingface_hub import HfApi
 
 # %% ../nbs/09_files.ipynb #cell-7
 class InputError(ValueError):
@@ -374,3 +375,24 @@ def read_json_lines(
     if not path.is_file(): return []
     whole = path.read_text(encoding="utf-8").split("\n")[:-1]
     return [json.loads(line) for line in whole]
+
+# %% ../nbs/09_files.ipynb #a2cb2f71
+_hub_words = { # what the client of the hub raises, and what to say of the hub then
+    "OfflineModeIsEnabled": "is not asked, since HF_HUB_OFFLINE is set",
+    "HFValidationError": "has no names like this",
+    "GatedRepoError": "asks for your consent on the page of this name, then for `hf auth login`",
+    "RepositoryNotFoundError": "does not have it, or keeps it private (then `hf auth login`)",
+    "RevisionNotFoundError": "has no such revision of it",
+    "HfHubHTTPError": "refuses to answer; check your token (`hf auth login`) or try later",
+}
+
+def ask_hub(
+    name:str, # `name` or `owner/name`
+    revision:str=None, # Branch, tag or commit; None: the newest
+    kind:str="model", # Or dataset
+) -> tuple: # What the hub says, with `sha`, the commit; or None, and in words why it says nothing
+    "Ask the hub about `name`, for five seconds at most."
+    try: return HfApi().repo_info(name, revision=revision, repo_type=kind, timeout=5), None
+    except Exception as error:
+        kind = type(error).__name__
+        return None, _hub_words.get(kind, f"cannot be reached ({kind})")

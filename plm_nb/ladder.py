@@ -18,7 +18,8 @@ from transformers import PreTrainedTokenizerBase
 from .data import load_corpus
 from .models import load
 from .perplexity import in_every_unit, text_nats, text_rows
-from .pretraining import PretrainingArguments, count_ngrams, pretrain
+from .ngram_runs import count_ngrams
+from .pretraining import PretrainingArguments, pretrain
 from .tokenizer import train_tokenizer
 
 # %% ../nbs/53_ladder.ipynb #cell-8

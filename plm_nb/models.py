@@ -8,10 +8,10 @@ __all__ = ['SIZES', 'AUTO_CLASSES', 'HEAD_LABELS', 'ARCHS', 'config', 'build', '
 
 # %% ../nbs/24_models.ipynb #cell-4
 from contextlib import contextmanager
-from pathlib import Path
+from pickle import UnpicklingError
+from warnings import warn
 
 import torch
-from huggingface_hub import model_info
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM
 from transformers import AutoModelForMultipleChoice, AutoModelForPreTraining
@@ -21,8 +21,10 @@ from transformers.utils import logging
 
 from .files import InputError
 from .ngram import NGramForCausalLM # so that `load` knows its folders
+from .packing import roles
 from .perplexity import first_position, longest_input
 from .recurrent import RecurrentConfig
+from .tokenizer import hub_folder
 
 # %% ../nbs/24_models.ipynb #cell-55
 SIZES = dict( # layers and width
@@ -154,7 +156,7 @@ def _seeded(seed):
 # %% ../nbs/24_models.ipynb #cell-66
 def build(
     size:str, # A key of `SIZES`
-    tokenizer, # Its number of tokens and its `[PAD]`, `[CLS]` and `[SEP]` go into the model
+    tokenizer, # Its number of tokens and the roles of its special ones go into the model
     task:str="fill-mask", # A key of `AUTO_CLASSES`; None is the base model
     arch:str="bert", # A key of `ARCHS`
     labels:list=None, # Names of classes or tags; one: regression; None: those of `HEAD_LABELS`
@@ -169,10 +171,11 @@ def build(
         able = ", ".join(other for other in ARCHS if task in ARCHS[other])
         raise InputError(f"task {task!r}: not for {arch}, which does {_tasks_of(arch)}; "
             f"it is for {able}")
-    ids = [tokenizer.pad_token_id, tokenizer.cls_token_id, tokenizer.sep_token_id]
-    if None in ids or len(set(ids))<3:
-        raise InputError(f"tokenizer: its ids of [PAD], [CLS] and [SEP] are {ids}; "
-            "give one where all three are there and different")
+    marks = roles(tokenizer)
+    if marks.start is None or marks.closes is None:
+        raise InputError("tokenizer: no token of its own opens or closes a text; "
+            "set its bos_token and eos_token")
+    ids = marks.pads, marks.start, marks.closes
     settings = config(arch, size, len(tokenizer), dropout, max_positions, *ids)
     if task in HEAD_LABELS: _set_labels(settings, labels or HEAD_LABELS[task])
     with _seeded(seed): return auto_class.from_config(settings)
@@ -270,66 +273,97 @@ def _quiet():
         logging.set_verbosity(level)
         if bar: logging.enable_progress_bar()
 
-def _offline(path):
-    "Is `path` to be looked for on this disk only?"
-    if Path(path).is_dir(): return True
-    try: model_info(str(path), timeout=5)
-    except Exception: return True # no network, no such name, or no name at all: the cache decides
-    return False
-
 # %% ../nbs/24_models.ipynb #24b708b6
-def _from_pretrained(auto_class, path, offline, **kwargs):
-    "What `auto_class` reads at `path`, or an `InputError` of one line."
-    folder = Path(path)
-    if folder.is_dir() and not (folder/"config.json").is_file():
+def _unread(error):
+    "Why the library did not read a folder, in a line."
+    if isinstance(error, UnpicklingError):
+        return "pytorch_model.bin holds more than weights, perhaps a program, and is not read."
+    if "trust_remote_code" in str(error): return "it needs custom code, which is never run."
+    return str(error).strip().splitlines()[0]
+
+def _from_pretrained(auto_class, path, folder, **kwargs):
+    "What `auto_class` reads in `folder`, or an `InputError` of one line about `path`."
+    if not (folder/"config.json").is_file():
         raise InputError(f"{path}: no config.json in this folder; "
             "expected one written by a run or by save_pretrained")
-    try:
-        return auto_class.from_pretrained(path, local_files_only=offline,
+    try: return auto_class.from_pretrained(folder, local_files_only=True,
             trust_remote_code=False, **kwargs)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as e:
-        if offline and not folder.is_dir():
-            why = "no such folder, and the hub cannot be reached or does not have it; give"
-        else: why = str(e).strip().splitlines()[0] + " Expected"
-        raise InputError(f"{path}: {why} a folder with config.json and model.safetensors "
-            f"for {auto_class.__name__}") from None
+    except (OSError, ValueError, RuntimeError, SafetensorError, UnpicklingError) as error:
+        raise InputError(f"{path}: {_unread(error)} Expected a folder with config.json and "
+            f"model.safetensors for {auto_class.__name__}") from None
 
 # %% ../nbs/24_models.ipynb #cell-80
 def saved_config(
     path:str, # A run folder, any folder that transformers can read, or a name on the hub
+    revision:str=None, # Branch, tag or commit of a name on the hub; None: the newest
 ): # A configuration; its `architectures` name the class that was saved
     "What the model at `path` was saved as."
-    with _quiet(): return _from_pretrained(AutoConfig, path, _offline(path))
+    folder = hub_folder(path, revision)
+    with _quiet(): return _from_pretrained(AutoConfig, path, folder)
 
 # %% ../nbs/24_models.ipynb #cell-82
-def _check_head(path, config, auto_class, task, labels):
-    "Raise if the saved model cannot do `task`, or if its head was trained for other `labels`."
-    if task not in ARCHS.get(config.model_type, AUTO_CLASSES):
-        raise InputError(f"{path}: a {config.model_type} model cannot be read as "
-            f"{auto_class.__name__}; it does {_tasks_of(config.model_type)}")
-    if not labels: return
-    head = auto_class.__name__.removeprefix("AutoModel")
-    saved_with_head = any(name.endswith(head) for name in config.architectures or [])
-    if not saved_with_head: return
+def _check_family(path, config, auto_class, task):
+    "Raise if the saved model cannot do `task`."
+    if task in ARCHS.get(config.model_type, AUTO_CLASSES): return
+    raise InputError(f"{path}: a {config.model_type} model cannot be read as "
+        f"{auto_class.__name__}; it does {_tasks_of(config.model_type)}")
+
+def _head(task): return AUTO_CLASSES[task].__name__.removeprefix("AutoModel")
+
+def _new_labels(path, config, task, labels):
+    "Set the labels of the head; was one saved for another task, or for other labels?"
+    if task not in HEAD_LABELS: return False
+    saved = [name for name in HEAD_LABELS if _head(name) in str(config.architectures)]
     old = [config.id2label[i] for i in range(config.num_labels)]
-    if len(old)!=len(labels):
-        raise InputError(f"{path}: its head has {len(old)} classes, the data has {len(labels)}")
-    if old!=labels and set(old)==set(labels):
+    unnamed = [f"LABEL_{i}" for i in range(len(labels or old))] # as transformers names them
+    known = task in saved or not config.architectures
+    if known and labels and old!=labels and set(old)==set(labels):
         raise InputError(f"{path}: its classes are {', '.join(old)} in this order, "
             f"the data has {', '.join(labels)}")
+    if labels and not HEAD_LABELS[task]: known &= old in (labels, unnamed)
+    if not known: labels = labels or HEAD_LABELS[task] or unnamed
+    if labels: _set_labels(config, labels)
+    return bool(saved) and not known
 
 # %% ../nbs/24_models.ipynb #551676f0
-def _check_weights(path, model, missing, task, labels):
-    "Raise if the weights named in `missing` were drawn at random and do not belong to a new head."
+def _head_weights(model):
     base = model.base_model_prefix + "."
-    lost = []
-    for name in sorted(missing):
-        in_new_head = labels and not name.startswith(base)
-        if "pooler" not in name and not in_new_head: lost.append(name)
-    if not lost: return
-    advice = "; name the labels to start a new head" if task in HEAD_LABELS else ""
+    return [name for name in model.state_dict() if not name.startswith(base)]
+
+def _untrained(path, model, report, task, new_head):
+    "The head's weights that were drawn at random; an `InputError` if any others were."
+    misfits = [name for name,*_ in report["mismatched_keys"]]
+    lost = {name for name in (*report["missing_keys"], *misfits) if "pooler" not in name}
+    new = [name for name in _head_weights(model) if name in lost]
+    if new_head or task in HEAD_LABELS: lost -= {*new}
+    if not lost: return new
+    saved = ", ".join(model.config.architectures or ["it does not say"])
     raise InputError(f"{path}: {len(lost)} weights for {task or 'the base model'} are missing, "
-        f"such as {lost[0]}{advice}")
+        f"such as {min(lost)}; it was saved as {saved}, give a folder that has them all")
+
+# %% ../nbs/24_models.ipynb #0815e91f
+def _draw_head(model, auto_class):
+    "Put new layers in the place of those outside the base model; the names of their weights."
+    fresh = auto_class.from_config(model.config)
+    for name,layer in fresh.named_children():
+        if name!=model.base_model_prefix: setattr(model, name, layer)
+    model.eval()
+    return _head_weights(model)
+
+# %% ../nbs/24_models.ipynb #44ef9f56
+def _announce(model, path, task, names):
+    "Warn of new weights in a head: of those for labels at the first answer before any training."
+    if task not in HEAD_LABELS:
+        model.config.tie_word_embeddings = True
+        model.tie_weights()
+        return warn(f"{path}: had no head that predicts hidden tokens; a new one, tied to its "
+            "embedding, was drawn", stacklevel=3)
+    def first(module, args, kwargs):
+        hook.remove()
+        if module.training or kwargs.get("labels") is not None: return
+        warn(f"{path}: its head for {task} ({', '.join(names)}) was never trained: "
+            "answers are random; fine-tune it", stacklevel=2)
+    hook = model.register_forward_pre_hook(first, with_kwargs=True)
 
 # %% ../nbs/24_models.ipynb #cell-84
 def load(
@@ -338,17 +372,22 @@ def load(
     labels:list=None, # Names of the classes; None keeps the head that was saved
     tokenizer=None, # Checked against the embedding, if given
     seed:int=0, # For the weights of a new head
+    revision:str=None, # Branch, tag or commit of a name on the hub; None: the newest
+    new_head:bool=False, # Draw a head that predicts tokens, if none was saved, and warn
 ): # A model of transformers, float32, in evaluation mode
     "Read the model at `path` with the head for `task`."
     auto_class = _auto_class(task, labels)
-    offline = _offline(path)
+    folder = hub_folder(path, revision, weights=True)
     with _quiet(), _seeded(seed):
-        settings = _from_pretrained(AutoConfig, path, offline)
-        _check_head(path, settings, auto_class, task, labels)
-        if labels: _set_labels(settings, labels)
-        model,report = _from_pretrained(auto_class, path, offline, config=settings,
-            attn_implementation="eager", dtype=torch.float32, output_loading_info=True)
-    _check_weights(path, model, report["missing_keys"], task, labels)
+        settings = _from_pretrained(AutoConfig, path, folder)
+        _check_family(path, settings, auto_class, task)
+        stale = _new_labels(path, settings, task, labels)
+        model,report = _from_pretrained(auto_class, path, folder, config=settings,
+            attn_implementation="eager", dtype=torch.float32, output_loading_info=True,
+            ignore_mismatched_sizes=True)
+        new = _untrained(path, model, report, task, new_head)
+        if stale: new = _draw_head(model, auto_class)
+    if new: _announce(model, path, task, new)
     if task=="text-classification": model.config.problem_type = problem_type(model.config)
     if tokenizer is not None and len(tokenizer)>settings.vocab_size:
         raise InputError(f"{path}: embeds {settings.vocab_size} tokens, "

@@ -17,6 +17,7 @@ from transformers import (AutoConfig, AutoModelForCausalLM, GenerationMixin, Pre
                           PreTrainedModel)
 from transformers.modeling_outputs import CausalLMOutput
 from .files import InputError
+from .packing import roles
 
 # %% ../nbs/20_ngram.ipynb #cell-32
 def _past(start):
@@ -257,14 +258,15 @@ class NGramForCausalLM(PreTrainedModel, GenerationMixin):
     @classmethod
     def from_ngram(cls,
         ngram:NGram, # A fitted model
-        tokenizer=None, # Its `[SEP]` and `[PAD]` become the end and the padding of `generate`
+        tokenizer=None, # What closes and pads in it becomes the end and the padding of `generate`
     ):
         "Wrap `ngram`; the arrays are shared, not copied."
         sizes = [len(logp) for logp in ngram.logp]
         config = NGramConfig(vocab_size=ngram.vocab_size, sizes=sizes, bos_token_id=ngram.bos)
         if tokenizer is not None:
-            config.eos_token_id = tokenizer.sep_token_id
-            config.pad_token_id = tokenizer.pad_token_id
+            marks = roles(tokenizer)
+            config.eos_token_id = marks.closes
+            config.pad_token_id = marks.pads
         model = cls(config)
         for k,logp in enumerate(ngram.logp): model.logp[k].data = torch.from_numpy(logp)
         for k,share in enumerate(ngram.backoff): model.backoff[k].data = torch.from_numpy(share)

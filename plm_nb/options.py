@@ -17,17 +17,23 @@ def fields_of(
     name:str, # Of a dataclass in it
     but=(), # Fields that are left out
 ) -> list[str]: # Lines of source, a parameter each
-    "The fields of the dataclass `name` in `module`; nothing is imported."
+    "The fields of the dataclass `name` in `module`, then those it inherits; nothing is imported."
     file = importlib.util.find_spec(f"plm_nb.{module}").origin
     source = Path(file).read_text(encoding="utf-8")
     lines = source.splitlines()
-    classes = {node.name: node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)}
+    body = ast.parse(source).body
+    classes = {node.name: node for node in body if isinstance(node, ast.ClassDef)}
     found = []
     for node in classes[name].body:
         if not isinstance(node, ast.AnnAssign): continue
         if node.target.id in but: continue
         comment = lines[node.lineno-1][node.end_col_offset:]
         found.append(f"{ast.unparse(node)}, {comment}")
+    for base in classes[name].bases:
+        for node in body: # where it comes from
+            if not isinstance(node, ast.ImportFrom) or node.level==0: continue
+            if base.id in [alias.name for alias in node.names]:
+                found += fields_of(node.module, base.id, but)
     return found
 
 def parameters_of(

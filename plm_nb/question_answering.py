@@ -18,6 +18,7 @@ from .data import load_docstrings, sha256
 from .files import InputError, column, suffix_of
 from .finetuning import by_length, padded
 from .models import check_length
+from .packing import marked_pairs
 from .tables import Columns, check_texts, checked, class_name, class_problem
 from .tables import split_by_key, string_problem, text_problem
 from .tasks import Task
@@ -198,8 +199,9 @@ def encode_questions(
     doc_stride:int=None, # Tokens of the context that two windows share; None: a third
 ) -> tuple[Dataset,dict]: # A row a window: `input_ids` …, `row`, `places`, `labels`; counts
     "The windows of `rows`, and in each the first and the last token of the answer."
-    full = tokenizer(rows["question"][:], rows["context"][:],
-                     return_offsets_mapping=True, verbose=False)
+    with marked_pairs(tokenizer):
+        full = tokenizer(rows["question"][:], rows["context"][:],
+                         return_offsets_mapping=True, verbose=False)
     columns = [name for name in tokenizer.model_input_names if name in full]
     found, not_exact, nowhere = [], 0, 0
     for i,row in enumerate(rows):
@@ -241,7 +243,7 @@ def _best_spans(model, tokenizer, windows, longest, batch_size):
     best = {}
     if not len(windows): return best
     rows, places = windows["row"][:], windows["places"][:]
-    for numbers,batch in by_length(windows, padded(tokenizer), batch_size):
+    for numbers,batch in by_length(windows, padded(tokenizer, model), batch_size):
         output = model(**batch.to(model.device))
         starts = output.start_logits.float().cpu().numpy()
         ends = output.end_logits.float().cpu().numpy()

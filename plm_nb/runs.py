@@ -198,6 +198,17 @@ def text_figures(
     return dict(loss=nats/tokens, tokens=tokens, **units)
 
 @patch
+def score_text(self:Run,
+    name:str, # What the text is called: `validation`, `kept`
+    lines:list[dict], # As for `text_figures`
+):
+    "Keep the `lines` of a text, and what follows from them; an `InputError` if that is not finite."
+    figures = text_figures(lines)
+    if not math.isfinite(figures["loss"]):
+        raise InputError(f"{self.path}: the {name} loss is {figures['loss']}; learn more slowly")
+    self.score(name, lines, figures)
+
+@patch
 def score(self:Run,
     split:str, # `validation` or `test`
     lines:list[dict], # One per example, in the order of the data

@@ -22,13 +22,15 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import (
     AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSequenceClassification,
     DataCollatorForLanguageModeling, DataCollatorWithPadding, TrainingArguments)
+from .budgets import arguments, has_bf16
 from .checkpoints import ResumableTrainer
 from .finetuning import padded
 from .models import build, config, fast_attention
 from .ngram import NGram
 from .objectives import CausalLM, MaskedLM
-from .tokenizer import encode, pack
-from .training import arguments, has_bf16, logits_at_labels
+from .packing import pack, roles
+from .tokenizer import encode
+from .training import logits_at_labels
 
 # %% ../nbs/71_speed.ipynb #cell-8
 def _product_seconds(width, seconds):
@@ -283,7 +285,7 @@ class Counting:
         tokenizer, # That cuts them
     ):
         self.vocab_size = len(tokenizer)
-        self.bos = tokenizer.cls_token_id
+        self.bos = roles(tokenizer).start
         rows = [[self.bos, *ids] for ids in encode(texts, tokenizer)]
         self.tokens = sum(map(len, rows))
         tenth = len(rows)//10

@@ -21,6 +21,7 @@ from .files import InputError, as_list, class_names, row_error
 from .finetuning import padded, row_logits
 from .metrics import confusion, plot_confusion, scores
 from .models import AUTO_CLASSES, HEAD_LABELS, build, check_length, load, saved_config
+from .packing import marked_pairs, roles
 from .tables import Columns, as_plain, check_texts, checked, class_name
 from .tables import class_problem, known_labels, label_list, labels_problem
 from .tables import list_problem, number_problem, problem_type_of
@@ -76,16 +77,19 @@ def _targets(rows):
 def encode_rows(
     rows:Dataset, # Columns `text`, perhaps `text2`, perhaps `label`
     tokenizer, # Of the model
-    max_length:int=128, # Tokens at which a row is cut, 3 or more
-) -> tuple[Dataset,int]: # `input_ids`, `attention_mask`, perhaps `token_type_ids` and `labels`
+    max_length:int=128, # Tokens at which a row is cut, its special tokens included
+) -> tuple[Dataset,int]: # `input_ids`, perhaps `token_type_ids` and `labels`
     "The ids of `rows`, and the number of rows that were too long."
-    if max_length<3: raise InputError(
-        f"max_length {max_length}: a row needs at least 3 tokens, [CLS] and [SEP] too")
     second = rows["text2"][:] if "text2" in rows.column_names else None
-    ids = tokenizer(rows["text"][:], second, truncation=True, max_length=max_length,
-                    return_token_type_ids=second is not None)
+    with marked_pairs(tokenizer):
+        least = 1+tokenizer.num_special_tokens_to_add(pair=second is not None)
+        if max_length<least: raise InputError(
+            f"max_length {max_length}: give at least {least}, special tokens included")
+        ids = tokenizer(rows["text"][:], second, truncation=True, max_length=max_length)
     cut = sum(bool(encoding.overflowing) for encoding in ids.encodings)
-    found = dict(ids)
+    one = [roles(tokenizer).pads] # stands for an empty text where nothing opens or closes one
+    found = dict(input_ids=[row or one for row in ids["input_ids"]])
+    if second and "token_type_ids" in ids: found["token_type_ids"] = ids["token_type_ids"]
     if "label" in rows.column_names: found["labels"] = _targets(rows)
     return Dataset.from_dict(found), cut
 
@@ -146,7 +150,8 @@ def class_probabilities(
     if text2 is not None: columns["text2"] = text2
     rows, cut = encode_rows(Dataset.from_dict(columns), tokenizer, max_length)
     if cut: warn(f"{cut} of {len(texts)} texts were cut at {max_length} tokens", stacklevel=2)
-    logits = torch.from_numpy(np.stack(row_logits(model, rows, padded(tokenizer), batch_size)))
+    found = row_logits(model, rows, padded(tokenizer, model), batch_size)
+    logits = torch.from_numpy(np.stack(found))
     if model.config.problem_type=="multi_label_classification": return logits.sigmoid().numpy()
     if model.config.problem_type=="regression": return logits.numpy()
     return logits.softmax(-1).numpy()
@@ -382,7 +387,7 @@ def predict(self:MultipleChoice, model, tokenizer, inputs):
     given = [dict(text=x["text"], choices=x["choices"]) for x in inputs]
     rows, _ = self.encode(Dataset.from_list(given), tokenizer)
     found = []
-    for row,logits in zip(given, row_logits(model, rows, padded(tokenizer), 16)):
+    for row,logits in zip(given, row_logits(model, rows, padded(tokenizer, model), 16)):
         p = torch.from_numpy(logits).softmax(-1)
         best = int(p.argmax())
         found.append(dict(label=best, choice=row["choices"][best],

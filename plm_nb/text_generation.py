@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['read_parallel', 'pair_rows', 'headline', 'docs_headline', 'ui_zh', 'source_ids', 'encode_pairs', 'warm_start',
-           'new_writer', 'load_writer', 'Translation', 'written_lines', 'Summarization', 'sentences', 'baselines']
+           'new_writer', 'load_writer', 'ends_at', 'Translation', 'written_lines', 'Summarization', 'sentences',
+           'baselines']
 
 # %% ../nbs/47_text_generation.ipynb #18654622
 import copy, json, re
@@ -21,6 +22,7 @@ from .data import HAN, load_corpus, normalize
 from .files import InputError, as_list, column, read_text, row_error
 from .decoding import check_positions, generate
 from .models import ARCHS, build, load, saved_config
+from .packing import roles
 from .tables import Columns, list_problem, several_columns, split_by_key
 from .tables import text_problem
 from .tasks import Task
@@ -140,19 +142,23 @@ def source_ids(
     text:str, # A source
     tokenizer, # Of the model
     max_length:int, # Tokens at which it is cut
-) -> tuple[list[int],bool]: # `[CLS] text [SEP]`; was it cut?
+    causal:bool=False, # For a decoder: between the marks that there are
+) -> tuple[list[int],bool]: # As `tokenizer` writes a text; was it cut?
     "The ids of a source."
+    if not causal:
+        whole = tokenizer(text, truncation=True, max_length=max_length, split_special_tokens=True)
+        return whole["input_ids"], bool(whole.encodings[0].overflowing)
     ids = next(encode([text], tokenizer))
-    room = max_length-2
-    marked = [tokenizer.cls_token_id, *ids[:room], tokenizer.sep_token_id]
-    return marked, len(ids)>room
+    marks = roles(tokenizer)
+    room = max_length-len(marks.row([]))
+    return marks.row(ids[:room]), len(ids)>room
 
-def _target_ids(text, tokenizer, max_target):
-    "The ids of a target, `text [SEP]`; was it cut?"
+def _target_ids(text, tokenizer, max_target, first):
+    "The ids of a target, `text [SEP]`, behind `first` if it is an id; was it cut?"
+    begin = [] if first is None else [first]
     ids = next(encode([text], tokenizer))
-    room = max_target-1
-    marked = [*ids[:room], tokenizer.sep_token_id]
-    return marked, len(ids)>room
+    room = max_target-1-len(begin)
+    return [*begin, *ids[:room], roles(tokenizer).closes], len(ids)>room
 
 def _check_pair(i, text, targets):
     "Refuse row `i` if it has no source or no target."
@@ -168,14 +174,17 @@ def encode_pairs(
     max_length:int=128, # Tokens at which a source is cut, its marks included
     max_target:int=64, # Tokens at which a target is cut, its `[SEP]` included
     causal:bool=False, # For a decoder: source and target in one row
-) -> tuple[Dataset,dict]: # `input_ids`, `attention_mask`, `labels`; how many texts were cut
+    first:int=None, # Id with which the model is made to begin; None: it is free
+) -> tuple[Dataset,dict]: # `input_ids`, `labels`; how many texts were cut
     "The ids of `rows`, and how many sources and targets were too long."
+    if roles(tokenizer).closes is None:
+        raise InputError("this tokenizer has no token that ends a text; set its eos_token")
     inputs, labels = [], []
     cut = {"sources cut": 0, "targets cut": 0}
     for i,(text,targets) in enumerate(zip(rows["text"], rows["target"])):
         _check_pair(i, text, targets)
-        source, source_cut = source_ids(text, tokenizer, max_length)
-        target, target_cut = _target_ids(targets[0], tokenizer, max_target)
+        source, source_cut = source_ids(text, tokenizer, max_length, causal)
+        target, target_cut = _target_ids(targets[0], tokenizer, max_target, first)
         cut["sources cut"] += source_cut
         cut["targets cut"] += target_cut
         if causal:
@@ -184,9 +193,7 @@ def encode_pairs(
         else:
             inputs.append(source)
             labels.append(target)
-    masks = [[1]*len(ids) for ids in inputs]
-    encoded = dict(input_ids=inputs, attention_mask=masks, labels=labels)
-    return Dataset.from_dict(encoded), cut
+    return Dataset.from_dict(dict(input_ids=inputs, labels=labels)), cut
 
 # %% ../nbs/47_text_generation.ipynb #154d0858
 def _two_copies(masked, seed):
@@ -216,8 +223,9 @@ def warm_start(
         raise InputError(f"{model}: {family} has no attention to a source; {advice}")
     encoder, decoder = _two_copies(masked, seed)
     found = EncoderDecoderModel(encoder=encoder, decoder=decoder)
-    ids = dict(pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.sep_token_id,
-               decoder_start_token_id=tokenizer.cls_token_id)
+    marks = roles(tokenizer)
+    ids = dict(pad_token_id=marks.pads, eos_token_id=marks.closes,
+               decoder_start_token_id=marks.start)
     found.config.update(dict(**ids, vocab_size=masked.config.vocab_size))
     found.generation_config.update(**ids)
     return found.eval()
@@ -260,6 +268,17 @@ def load_writer(
     head = "text2text-generation" if reads_first else "text-generation"
     return load(folder, head, tokenizer=tokenizer)
 
+# %% ../nbs/47_text_generation.ipynb #21534dc8
+def ends_at(
+    model:nn.Module, # That writes; changed in place
+    token:int, # An id
+):
+    "Let `generate` stop at `token`, beside whatever it stops at already."
+    ends = model.generation_config.eos_token_id
+    if ends is None: ends = []
+    if isinstance(ends, int): ends = [ends]
+    if token not in ends: model.generation_config.eos_token_id = [*ends, token]
+
 # %% ../nbs/47_text_generation.ipynb #1776aea4
 class Translation(Task):
     "From one text to another; scored by BLEU and chrF."
@@ -280,6 +299,7 @@ class Translation(Task):
         self.arch = arch
         self.settings = settings
         self.causal = arch not in ("t5", "bart")
+        self.first = None # see `encode_pairs`
 
     def read(self, path, columns=Columns(), encoding="utf-8"):
         if "," in str(path) and not Path(path).exists(): return read_parallel(path, encoding)
@@ -290,6 +310,8 @@ class Translation(Task):
     def new_model(self, start, tokenizer, dataset, size="mini", seed=0):
         model = new_writer(start, tokenizer, size, self.arch, seed)
         self.causal = not model.config.is_encoder_decoder
+        self.first = model.generation_config.forced_bos_token_id
+        ends_at(model, roles(tokenizer).closes)
         names = "max_length and max_target"
         check_positions(model.config, self.max_length, self.max_target, names)
         return model
@@ -297,7 +319,8 @@ class Translation(Task):
     def load_model(self, folder): return load_writer(folder)
 
     def encode(self, rows, tokenizer):
-        return encode_pairs(rows, tokenizer, self.max_length, self.max_target, self.causal)
+        lengths = self.max_length, self.max_target
+        return encode_pairs(rows, tokenizer, *lengths, self.causal, self.first)
 
 # %% ../nbs/47_text_generation.ipynb #1776ae01
 @patch
@@ -306,7 +329,8 @@ def predict(self:Translation, model, tokenizer, inputs):
     for i,given in enumerate(inputs):
         text = given if isinstance(given, str) else given["text"]
         if not text.strip(): raise InputError(f"text {i+1} is empty; give at least one word")
-        ids, _ = source_ids(text, tokenizer, self.max_length)
+        causal = not model.config.is_encoder_decoder
+        ids, _ = source_ids(text, tokenizer, self.max_length, causal)
         sources.append(ids)
     return generate(model, tokenizer, sources, self.max_target, **self.settings)
 

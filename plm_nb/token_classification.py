@@ -193,8 +193,7 @@ def encode_words(
         windows = window_positions(is_context, max_length, doc_stride, "special tokens")
         for window,labelled in zip(windows, _labelled_once(first, windows)):
             if max(labelled)<0: continue
-            new = dict(row=i, labelled_words=labelled, attention_mask=[1]*len(window),
-                       input_ids=[ids[p] for p in window])
+            new = dict(row=i, labelled_words=labelled, input_ids=[ids[p] for p in window])
             if names: new["labels"] = [numbers[w] if w>=0 else -100 for w in labelled]
             found.append(new)
     return Dataset.from_list(found), lost
@@ -216,7 +215,7 @@ def tag_probabilities(
     windows, _ = encode_words(Dataset.from_dict(dict(words=words)), tokenizer, None,
                               max_length, doc_stride)
     if not len(windows): return found
-    all_logits = row_logits(model, windows, padded(tokenizer), batch_size)
+    all_logits = row_logits(model, windows, padded(tokenizer, model), batch_size)
     for row,labelled,logits in zip(windows["row"], windows["labelled_words"], all_logits):
         p = torch.from_numpy(logits).softmax(-1).numpy()
         for position,word in enumerate(labelled):

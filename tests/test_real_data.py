@@ -10,7 +10,8 @@ from plm_nb.files import read_table
 from plm_nb.finetuning import FinetuningArguments, finetune
 from plm_nb.pipelines import predict
 from plm_nb.objectives import OBJECTIVES
-from plm_nb.pretraining import PretrainingArguments, count_ngrams, pretrain
+from plm_nb.ngram_runs import count_ngrams
+from plm_nb.pretraining import PretrainingArguments, pretrain
 from plm_nb.tasks import load_task
 from plm_nb.tokenizer import train_tokenizer
 

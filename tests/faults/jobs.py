@@ -15,9 +15,10 @@ from plm_nb.files import InputError
 from plm_nb.text_classification import encode_rows
 from plm_nb.finetuning import padded
 from plm_nb.objectives import CausalLM, MaskedLM
-from plm_nb.tokenizer import pack, train_tokenizer
+from plm_nb.packing import pack
+from plm_nb.tokenizer import train_tokenizer
 from plm_nb.checkpoints import ResumableTrainer
-from plm_nb.training import arguments
+from plm_nb.budgets import arguments
 from plm_nb.models import build
 
 TEXTS = [" ".join(f"word{(i*j)%31}" for j in range(1, 4+i%11)) for i in range(60)]

@@ -15,7 +15,8 @@ from plm_nb.text_classification import encode_rows
 from plm_nb.finetuning import padded
 from plm_nb.objectives import OBJECTIVES, add_sentinels
 from plm_nb.tokenizer import train_tokenizer
-from plm_nb.training import Trainer, arguments
+from plm_nb.budgets import arguments
+from plm_nb.training import Trainer
 from plm_nb.models import build, config, layout
 
 WORDS = [f"word{i}" for i in range(31)]

@@ -8,8 +8,9 @@ from plm_nb.files import InputError
 from plm_nb.models import build
 from plm_nb.objectives import MaskedLM
 from plm_nb.runs import problems
-from plm_nb.tokenizer import pack, train_tokenizer
-from plm_nb.training import arguments
+from plm_nb.packing import pack
+from plm_nb.tokenizer import train_tokenizer
+from plm_nb.budgets import arguments
 
 TEXTS = [" ".join(f"word{(i*j)%31}" for j in range(1, 4+i%11)) for i in range(48)]
 

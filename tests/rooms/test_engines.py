@@ -76,17 +76,16 @@ def test_what_was_given_stays(tok, engine):
     assert trainer.args.hub_token==PLANTED_TOKEN and isinstance(trainer, transformers.Trainer)
 
 def test_marks_are_added_to_a_copy(tok):
-    "A tokenizer whose only special token ends a text gets the others, and the model embeds them."
+    "A tokenizer whose only special token ends a text is enough for a decoder; who hides tokens gets a mask, and the model embeds it."
     end = "<|endoftext|>"
     bare = transformers.PreTrainedTokenizerFast(
         tokenizer_object=deepcopy(tok.backend_tokenizer), bos_token=end, eos_token=end, unk_token="[UNK]")
-    model = build("tiny", tok, "text-generation", "gpt2")
-    model.resize_token_embeddings(len(bare))
-    ours, stock = Subject(model, bare), Subject(model, bare, "stock")
+    model, masked = build("tiny", tok, "text-generation", "gpt2"), build("tiny", tok, "fill-mask")
+    for each in (model, masked): each.resize_token_embeddings(len(bare))
+    ours, stock, hides = Subject(model, bare), Subject(model, bare, "stock"), Subject(masked, bare)
     assert stock.tokenizer.pad_token==end and bare.pad_token is None
-    marks = [ours.tokenizer.cls_token, ours.tokenizer.sep_token, ours.tokenizer.pad_token, ours.tokenizer.mask_token]
-    assert len({*marks})==4 and embedded_ids(ours.model)>=len(ours.tokenizer)
-    assert ours.opens!=ours.closes and ours.document(3)[0]==ours.opens and ours.document(3)[-1]==ours.closes
+    assert ours.tokenizer.get_vocab()==bare.get_vocab() and ours.document(3)[::4]==[ours.roles.closes]*2
+    assert hides.tokenizer.mask_token=="[MASK]" and embedded_ids(hides.model)>=len(hides.tokenizer)
 
 @pytest.mark.parametrize("arch", ["bert", "gpt2", "xlnet", "t5", "llama"])
 def test_dropout_is_set_in_a_copy(tok, arch):

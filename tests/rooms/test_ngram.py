@@ -8,7 +8,8 @@ import torch
 from transformers import AutoModelForCausalLM
 from plm_nb.files import InputError
 from plm_nb.ngram import NGram, NGramConfig, NGramForCausalLM, discounts, place
-from plm_nb.tokenizer import pack, train_tokenizer
+from plm_nb.packing import pack
+from plm_nb.tokenizer import train_tokenizer
 
 DATA = Path(os.environ.get("PLM_DATA") or Path(__file__).resolve().parents[2]/"shared"/"data")
 

@@ -13,10 +13,11 @@ from plm_nb.perplexity import score_text
 from plm_nb.objectives import OBJECTIVES, MaskedLM
 from plm_nb.decoding import fill
 from plm_nb.demo import blanks_right
-from plm_nb.pretraining import PretrainingArguments, cooccurrence, count_ngrams
+from plm_nb.pretraining import PretrainingArguments
 from plm_nb.pretraining import pretrain as pretrain_by
 from plm_nb.runs import Run, verify
-from plm_nb.tokenizer import pack, train_tokenizer
+from plm_nb.packing import pack
+from plm_nb.tokenizer import train_tokenizer
 from plm_nb.models import load
 
 SMALL = dict(size="tiny", block_size=32, steps=4, batch_size=8, bf16=False)
@@ -129,17 +130,6 @@ def test_resume_of_another_run(begun, corpus, tok, tmp_path, other):
         pretrain(corpus, tok, tmp_path/"run", **{**SMALL, **other}, resume=True)
     assert before=={p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
 
-def test_neighbors_are_counted_inside_a_document(tok):
-    "Every pair within the window counts twice, once in each direction, and none across a border."
-    rng = np.random.default_rng(0)
-    docs = [rng.integers(5, 20, n).tolist() for n in (3, 17, 9, 1, 33)]
-    ids = sum([[2, *d, 3] for d in docs], [])
-    got, want = cooccurrence(Dataset.from_dict(dict(input_ids=[ids])), tok, 4).toarray(), np.zeros((len(tok),)*2)
-    for d in docs:
-        for i,a in enumerate(d):
-            for b in d[i+1:i+5]: want[a, b] += 1; want[b, a] += 1
-    assert (got==want).all()
-
 def test_fill_and_blanks(run, corpus):
     "Probabilities fall and lie between 0 and 1; the share of right blanks is the same for any batch size."
     model, tok = load(run.path), AutoTokenizer.from_pretrained(run.path, split_special_tokens=True)
@@ -189,11 +179,3 @@ def test_every_objective_and_architecture(tales, tmp_path, objective, arch):
     if arch in ("gpt2", "llama", "lstm", "t5"): # the saved tokenizer gives what the model takes
         model, words = load(made.path, OBJECTIVES[objective].task), AutoTokenizer.from_pretrained(made.path)
         assert model.generate(**words("The cat", return_tensors="pt"), max_new_tokens=4).shape[1]>1
-
-def test_ngrams_are_a_run(tales, tmp_path):
-    made = count_ngrams(tales, "char", tmp_path/"run", order=4)
-    held = made.record["results"]["validation"]
-    assert verify(made.path)["ok"] and 1<held["perplexity"]<4
-    scored = score_text(load(made.path, "text-generation"), AutoTokenizer.from_pretrained(made.path), tales["validation"]["text"][:])
-    assert scored["nats_per_token"]==pytest.approx(held["loss"], rel=1e-4)
-    with pytest.raises(InputError): count_ngrams(tales, "char", tmp_path/"run", order=4)

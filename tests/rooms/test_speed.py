@@ -3,7 +3,8 @@ import json, subprocess, sys
 import pytest
 from plm_nb.objectives import CausalLM
 from plm_nb.speed import SUITES, WAYS, contest, limit, operations, race, ratios
-from plm_nb.tokenizer import pack, train_tokenizer
+from plm_nb.packing import pack
+from plm_nb.tokenizer import train_tokenizer
 from plm_nb.models import build
 
 TEXTS = [" ".join(f"word{(i*j)%97}" for j in range(1, 30+i%50)) for i in range(200)]

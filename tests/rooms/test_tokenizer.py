@@ -6,7 +6,8 @@ from pydoc_data import topics
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from plm_nb.files import InputError
-from plm_nb.tokenizer import (KINDS, SPECIALS, _bert_normalizer, chunks, encode, load_tokenizer, pack, report,
+from plm_nb.packing import pack
+from plm_nb.tokenizer import (KINDS, SPECIALS, _bert_normalizer, chunks, encode, load_tokenizer, report,
                               tokenizer_hash, train_tokenizer, unknown_rate)
 
 TEXTS = list(topics.topics.values()) # some 460 kB that every Python brings
@@ -95,7 +96,9 @@ PACKS = """
 import os, pickle, tempfile
 from pydoc_data import topics
 from plm_nb.files import InputError
-from plm_nb.tokenizer import pack, train_tokenizer
+from plm_nb.packing import pack
+from plm_nb.packing import pack
+from plm_nb.tokenizer import train_tokenizer
 texts = list(topics.topics.values())
 tok = train_tokenizer(texts, "wordpiece", 1500)
 try: pack(["a"], tok, 64)

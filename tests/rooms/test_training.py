@@ -9,8 +9,10 @@ from plm_nb.files import InputError
 from plm_nb.text_classification import encode_rows
 from plm_nb.finetuning import padded
 from plm_nb.objectives import OBJECTIVES, MaskedLM, add_sentinels
-from plm_nb.tokenizer import pack, train_tokenizer
-from plm_nb.training import Trainer, arguments, logits_at_labels, warmup_stable_decay
+from plm_nb.packing import pack
+from plm_nb.tokenizer import train_tokenizer
+from plm_nb.budgets import arguments, warmup_stable_decay
+from plm_nb.training import Trainer, logits_at_labels
 from plm_nb.models import build, config, layout
 
 TEXTS = [" ".join(f"word{(i*j)%31}" for j in range(1, 4+i%11)) for i in range(48)]

@@ -1,0 +1,46 @@
+"What every training can be told: the rate's shape, any other setting by its name, and what contradicts itself."
+import pytest
+from transformers import TrainingArguments
+from plm_nb.budgets import TrainerArguments, arguments, check_settings, in_their_words, read_setting, warmup_stable_decay
+from plm_nb.files import InputError
+
+@pytest.mark.parametrize("warmup, decay", [(.1, .5), (0, 1), (.5, .5), (.3, .2)])
+def test_the_rate_is_within_its_bounds(warmup, decay):
+    rates = [warmup_stable_decay(i/100, warmup, decay) for i in range(101)]
+    assert all(0<=r<=1 for r in rates) and rates[-1]==pytest.approx(0, abs=.02) and max(rates)==pytest.approx(1, abs=.03)
+
+@pytest.mark.parametrize("wrong, word", [
+    (dict(max_grad_nrom=1), "did you mean max_grad_norm"), (dict(nothing_like_it=1), "no such field$"),
+    (dict(num_train_epochs=2), "option epochs"), (dict(per_device_train_batch_size=2), "option batch_size"),
+    (dict(label_smoothing_factor=.1), "no effect"), (dict(lr_scheduler_type="cosine"), "no effect")])
+def test_settings_that_are_refused(wrong, word):
+    with pytest.raises(InputError, match=word): check_settings(wrong)
+
+@pytest.mark.parametrize("wrong, word", [
+    (dict(batch_size=0), "batch_size 0"), (dict(gradient_accumulation_steps=1.5), "whole"), (dict(warmup=2), "warmup 2"),
+    (dict(save_total_limit=1), "2 or more"), (dict(patience=2), "give eval_steps"), (dict(eval_steps=0), "eval_steps 0"),
+    (dict(patience=2, eval_steps=5, save_steps=5), "leave save_steps out"), (dict(settings=dict(x=1)), "no such field")])
+def test_impossible(wrong, word):
+    with pytest.raises(InputError, match=word) as e: TrainerArguments(**wrong).check()
+    assert "\n" not in str(e.value)
+
+def test_settings_reach_the_trainer(tmp_path):
+    args = TrainerArguments(batch_size=2, gradient_accumulation_steps=4, eval_steps=5, patience=2, save_total_limit=3,
+                            settings=dict(max_grad_norm=.5, weight_decay=0, optim="sgd"))
+    args.check()
+    found = arguments(str(tmp_path), steps=10, **in_their_words(args))
+    assert isinstance(found, TrainingArguments)
+    assert (found.max_grad_norm, found.weight_decay, found.optim, found.save_total_limit)==(.5, 0, "sgd", 3)
+    assert found.load_best_model_at_end and found.save_steps==found.eval_steps==5
+
+def test_a_value_that_cannot_be_is_one_line(tmp_path):
+    with pytest.raises(InputError) as e: arguments(str(tmp_path), steps=10, optim="no such optimizer")
+    assert "\n" not in str(e.value)
+
+@pytest.mark.parametrize("text, pair", [("a=1", ("a", 1)), ("a=.5", ("a", ".5")), ("a=0.5", ("a", .5)), ("a = x", ("a", " x")),
+                                        ("a=b=c", ("a", "b=c")), ("a=[1, 2]", ("a", [1, 2])), ("a=null", ("a", None))])
+def test_settings_of_a_shell(text, pair): assert read_setting(text)==pair
+
+@pytest.mark.parametrize("text", ["", "a", "=1"])
+def test_no_settings(text):
+    with pytest.raises(InputError, match="NAME=VALUE"): read_setting(text)
