@@ -25,7 +25,7 @@ from .files import InputError, check_positive, check_whole, plain_numbers
 from .metrics import bootstrap
 from .models import check_length, fast_attention
 from .packing import roles
-from .runs import Run, check_free, fingerprint, kept_if_begun
+from .runs import Run, check_free, fingerprint, kept_if_begun, made_here
 from .tasks import Task, load_for, load_task, trained_task
 from .tokenizer import load_tokenizer, tokenizer_hash
 from .training import Log, Patience
@@ -159,7 +159,7 @@ class FinetuningArguments(TrainerArguments):
         if start is not None and self.size is not None:
             raise InputError(f"size {self.size}: of random weights; {start} has a size of its own, "
                              "give one of them")
-        foreign = start is not None and not (Path(start)/"run.json").is_file()
+        foreign = start is not None and not made_here(start)
         base, head = (7e-5, 1e-3) if foreign else (3e-4, 5e-3)
         if self.learning_rate is not None: base = self.learning_rate
         if self.head_learning_rate is not None: head = self.head_learning_rate

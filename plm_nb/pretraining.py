@@ -25,7 +25,7 @@ from .models import SIZES, build, fast_attention, layout, load, saved_config
 from .objectives import OBJECTIVES, add_sentinels, check_objective
 from .packing import document_rows
 from .perplexity import longest_input, text_nats, text_rows
-from .runs import Run, check_free, fingerprint, kept_if_begun, text_figures
+from .runs import Run, check_free, fingerprint, kept_if_begun, made_here, text_figures
 from .tokenizer import commit_of, load_tokenizer, report, tokenizer_hash, train_tokenizer
 from .training import Log, Patience, Trainer
 from .vocabulary import add_tokens, carry_embeddings
@@ -273,7 +273,8 @@ class _Start:
         set_dropout(self.model, 0.)
         rows = args.documents or _documents_for(self.model, own, args.objective)
         self.args = replace(args, documents=rows)
-        self.facts["start"] = dict(sha256=weights_hash(self.model), commit=commit_of(path, revision))
+        self.facts["start"] = dict(sha256=weights_hash(self.model), made_here=made_here(path),
+                                   commit=commit_of(path, revision))
         self._cut(own)
         self.before = {name: text_figures(lines) for name,lines in self.lines(self.model).items()}
         if other is not None or args.add_tokens: self._learn_words(own, other)
