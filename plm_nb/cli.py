@@ -85,10 +85,10 @@ def _rows(rows):
 def show(
     found:dict, # What a command returned
 ) -> str: # A line a figure
-    "The results as people read them; `rows` or `checks`, where there are any, as a table."
+    "The results as people read them; `rows`, `checks` or `answers`, if there are any, as a table."
     figures = [(name, _figure(value)) for name,value in _flat(found)]
-    rows = found.get("rows") or found.get("checks")
-    return _table(figures, "<<") + _rows(rows)
+    rows = found.get("rows") or found.get("checks") or found.get("answers")
+    return (_table(figures, "<<") + _rows(rows)).lstrip("\n")
 
 # %% ../nbs/82_cli.ipynb #cell-12
 class _Parser(argparse.ArgumentParser):
@@ -143,9 +143,9 @@ def _print(text):
     sys.stdout.flush() # a full disk, or a closed pipe, shows here
 
 def _write(command, found, args, as_json):
-    "Print what a command returned, or write the answers of `plm predict` to its file."
+    "Print what a command returned, a list as JSON lines; `plm predict` may have a file for it."
     from plm_nb.files import finite, json_lines
-    if command=="predict": text = json_lines(found)
+    if isinstance(found, list): text = json_lines(found)
     elif as_json: text = json.dumps(finite(found), ensure_ascii=False)+"\n"
     else: text = show(found)+"\n"
     if command=="predict" and args["out"]: Path(args["out"]).write_text(text, encoding="utf-8")

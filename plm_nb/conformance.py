@@ -160,10 +160,10 @@ def _second_document(s, batch, start):
 @_invariant(1e-4)
 def _packing(s):
     "Largest change of a document's logits if its neighbor changes or goes."
-    if s.kind not in ("mlm", "clm", "permutation"):
+    own_rows = s.engine=="ours" and s.kind!="permutation" and not s.isolated
+    if own_rows or s.kind not in ("mlm", "clm", "permutation"):
         raise InputError("a row holds one document, or one pair")
-    first, second = s.document(8), s.document(14, 1)
-    if s.roles.opens is None: second = [s.roles.closes, *second[:-2], second[-1]]
+    first, second = s.packed(8), s.packed(14, 1)
     start = len(first)
     collator = s.collator(.5, seed=0)
     batch = dict(collator([dict(input_ids=first+second)]))
@@ -339,8 +339,10 @@ def _eos(s):
     documents = [s.document(6+i, i) for i in range(6)]
     if s.kind=="denoise": rows = [dict(input_ids=ids, labels=ids[-5:]) for ids in documents]
     elif s.engine=="stock": rows = [dict(input_ids=ids) for ids in documents]
-    else: rows = [dict(input_ids=sum(documents, []))] # packed
-    labels = s.collator(seed=0)(rows)["labels"]
+    else:
+        packed = [s.packed(6+i, i) for i in range(6)]
+        rows = [dict(input_ids=sum(packed, [])+[s.roles.start])] # and the next one begins
+    labels = s.collator(seed=0)(rows)["labels"][:, 1:] # the first of a row is not predicted
     n = int((labels==s.roles.closes).sum())
     return 1-n/len(documents), f"the ends of {n} of {len(documents)} texts are labels"
 

@@ -152,10 +152,12 @@ def _answer_batch(rows, model, tokenizer, ends, processors, **settings):
     ids = pad_sequence(tokens, padding_value=pad_id, **padding)
     mask = pad_sequence([torch.ones_like(row) for row in tokens], **padding)
     special = [getattr(tokenizer, f"{name}_token_id") for name in ("pad", "unk", "cls", "mask")]
-    never = set(special) - {None, *ends}
+    forced = model.generation_config.forced_bos_token_id # BART is made to begin with `<s>`
+    never = set(special) - {None, forced, *ends}
     found = model.eval().generate(
         input_ids=ids.to(model.device), attention_mask=mask.to(model.device),
         do_sample=False, # the noise of `GumbelSampler` draws
+        forced_eos_token_id=None, # BART's would end a text that is cut
         pad_token_id=pad_id, eos_token_id=ends, suppress_tokens=sorted(never) or None,
         logits_processor=LogitsProcessorList(processors), **settings)
     start = 1 if two_halves else ids.shape[1]
@@ -262,6 +264,7 @@ def _likeliest(logits, k, read):
     top, ids = shares.topk(min(k, len(shares)))
     return list(zip(map(read, ids.tolist()), top.tolist()))
 
+# %% ../nbs/26_decoding.ipynb #79f9b91f
 @torch.no_grad()
 def next_tokens(
     model:nn.Module, # A left-to-right language model; set to evaluation

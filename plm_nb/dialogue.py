@@ -190,7 +190,8 @@ def turn_end(
     "The token that ends an answer; an `InputError` if the template writes none."
     messages = [dict(role="user", content="?"), dict(role="assistant", content="!")]
     *_, (last, message) = _pieces(messages, tokenizer, ask=False)
-    ids = [] if message else tokenizer(last, add_special_tokens=False)["input_ids"]
+    as_marks = dict(add_special_tokens=False, split_special_tokens=False)
+    ids = [] if message else tokenizer(last, **as_marks)["input_ids"]
     if ids: return ids[_end(ids, tokenizer)-1]
     raise InputError("the chat template writes nothing behind an answer, so no answer would end; "
                      "set the tokenizer's eos_token, or a chat_template that ends each turn")

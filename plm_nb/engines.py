@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from copy import deepcopy
+from functools import cached_property
 from pathlib import Path
 import torch, transformers
 from datasets import Dataset
@@ -20,6 +21,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from .budgets import arguments
 from .checkpoints import ResumableTrainer
+from .continuing import keeps_apart
 from .files import InputError
 from .finetuning import padded, tell_padding
 from .models import layout, permutation_mask
@@ -124,6 +126,12 @@ class Subject:
         self.words = _ordinary_ids(self.model, self.tokenizer)
         self.scratch = tempfile.TemporaryDirectory()
 
+    @cached_property
+    def isolated(self):
+        "Do our rows hold several documents, which do not see each other?"
+        packs = self.engine=="ours" and self.kind in ("mlm", "clm")
+        return packs and keeps_apart(self.model, self.tokenizer, self.kind=="clm")
+
     def ids(self, n, seed=0):
         "Draw `n` ids that are not special, `(n,)` int64."
         g = torch.Generator().manual_seed(seed)
@@ -132,6 +140,12 @@ class Subject:
     def document(self, n, seed=0):
         "Draw a document of `n` tokens with its marks, a list of ids."
         return self.roles.row(self.ids(n, seed).tolist())
+
+    def packed(self, n, seed=0):
+        "The same as it stands in a packed row: where one mark opens and closes, the next begins there."
+        marks = self.roles
+        after = [] if marks.shared else [marks.closes]
+        return [marks.start, *self.ids(n, seed).tolist(), *after]
 
 # %% ../nbs/72_engines.ipynb #cell-23
 def _all_labels(subject, ids):
@@ -218,6 +232,7 @@ def _our_collator(subject, mlm_probability, seed):
     settings = {}
     if kind!="clm": settings["mlm_probability"] = mlm_probability
     if kind=="mlm": settings.update(layout(subject.model.config))
+    if kind in ("mlm", "clm"): settings["isolated"] = subject.isolated
     if kind=="denoise": settings["infill"] = _infills(tok)
     return OBJECTIVES[kind].collator(tok, seed=seed, **settings)
 

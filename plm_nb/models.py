@@ -317,10 +317,10 @@ def _new_labels(path, config, task, labels):
     old = [config.id2label[i] for i in range(config.num_labels)]
     unnamed = [f"LABEL_{i}" for i in range(len(labels or old))] # as transformers names them
     known = task in saved or not config.architectures
-    if known and labels and old!=labels and set(old)==set(labels):
+    if known and labels and old!=[*labels] and set(old)==set(labels):
         raise InputError(f"{path}: its classes are {', '.join(old)} in this order, "
             f"the data has {', '.join(labels)}")
-    if labels and not HEAD_LABELS[task]: known &= old in (labels, unnamed)
+    if labels and not HEAD_LABELS[task]: known &= old in ([*labels], unnamed)
     if not known: labels = labels or HEAD_LABELS[task] or unnamed
     if labels: _set_labels(config, labels)
     return bool(saved) and not known
@@ -338,8 +338,8 @@ def _untrained(path, model, report, task, new_head):
     if new_head or task in HEAD_LABELS: lost -= {*new}
     if not lost: return new
     saved = ", ".join(model.config.architectures or ["it does not say"])
-    raise InputError(f"{path}: {len(lost)} weights for {task or 'the base model'} are missing, "
-        f"such as {min(lost)}; it was saved as {saved}, give a folder that has them all")
+    raise InputError(f"{path}: {len(lost)} weights for {task or 'the base model'} are missing "
+        f"or of another size, such as {min(lost)}; it was saved as {saved}, give a whole one")
 
 # %% ../nbs/24_models.ipynb #0815e91f
 def _draw_head(model, auto_class):

@@ -165,7 +165,7 @@ def is_left_to_right(
         raise InputError(f"{name}: has no head that predicts tokens; load it as "
                          "AutoModelForCausalLM or AutoModelForMaskedLM")
     changed = (a-b)[0].nan_to_num().abs().amax(-1)
-    return bool(changed[:half].max() <= 1e-4*changed.max()) # equal, to rounding
+    return bool(changed[:half].max() <= 1e-5*changed.max()) # equal, to rounding
 
 
 # %% ../nbs/21_perplexity.ipynb #ea3ee58e

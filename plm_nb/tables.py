@@ -235,7 +235,8 @@ def _opened(source):
         saved = load_saved(path)
         if saved is not None and set(saved)=={"train"}: return saved["train"] # to be split here
         return saved or split_files(path)
-    if path.exists() or path.suffix or "," in str(source): return source
+    is_file = path.suffix[1:2].isalpha() and ":" not in path.name # `.5` belongs to a version
+    if path.exists() or is_file or "," in str(source): return source
     return load_hub(str(source))
 
 # %% ../nbs/13_tables.ipynb #ab7fbf8b

@@ -274,7 +274,7 @@ def new_model(self:Task,
 
 @patch
 def load_model(self:Task, folder:str|Path) -> nn.Module:
-    "The model in `folder` that was trained for this task; an `InputError` if it has another head."
+    "The model in `folder` with this task's head; one that was never trained warns when it is used."
     return load(folder, self.auto_class or self.name)
 
 # %% ../nbs/40_tasks.ipynb #dbab346b

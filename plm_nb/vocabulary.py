@@ -64,6 +64,7 @@ def _lines(tokenizer, texts):
                 last = None if i in alone else word
             yield "".join(letters)
 
+# %% ../nbs/27_vocabulary.ipynb #d58af959
 def _merges(lines, n):
     "Up to `n` pairs of neighbors in `lines` that occur twice or more, in the order of joining."
     letters = set().union(*lines)
@@ -75,7 +76,7 @@ def _merges(lines, n):
     merges = json.loads(learner.to_str())["model"]["merges"]
     return [tuple(pair) for pair in merges][:n]
 
-# %% ../nbs/27_vocabulary.ipynb #d09b0bf1
+# %% ../nbs/27_vocabulary.ipynb #672490e5
 def _named(merges, tokenizer):
     "The new tokens among `merges`, each with the two that it joins, as the vocabulary spells them."
     vocab = tokenizer.get_vocab()
@@ -92,6 +93,7 @@ def _named(merges, tokenizer):
         else: new[token] = (spelled(left), spelled(right))
     return new
 
+# %% ../nbs/27_vocabulary.ipynb #2eef070e
 def new_tokens(
     tokenizer:PreTrainedTokenizerBase, # Of any family; stays as it is
     texts:Iterable[str], # Documents of the new kind
@@ -110,9 +112,9 @@ def new_tokens(
     raise InputError(f"n {n}: in these texts {len(new)} pairs of pieces occur twice in a word; "
                      f"give more text, or an n of at most {len(new)}")
 
-# %% ../nbs/27_vocabulary.ipynb #bad02341
+# %% ../nbs/27_vocabulary.ipynb #a3377235
 def _check_new(new, vocab):
-    "Raise unless all of `new` are new, and made of tokens of `vocab` and of each other, in order."
+    "Raise unless all of `new` are new, and made of tokens of `vocab` or of those before."
     known = set(vocab)
     for token,parts in new.items():
         if token in known: raise InputError(f"{token!r}: the tokenizer has it; leave it out")
@@ -125,7 +127,7 @@ def _enter_unigram(model, vocab, new):
     "Append `new` to the scored pieces of `model`, whose places are their ids."
     pieces = model["vocab"]
     token_of = {i: token for token,i in vocab.items()}
-    for i in range(len(pieces), max(token_of)+1): # added earlier; scored so low that no text has it
+    for i in range(len(pieces), max(token_of)+1): # added earlier: so low that no text has it
         pieces.append([token_of.get(i, f" {i}"), -1000.])
     scores = dict(pieces)
     for token,(left,right) in new.items():
@@ -140,7 +142,7 @@ def _enter(model, vocab, new):
     model["vocab"] = {**vocab, **numbered}
     if model["type"]=="BPE": model["merges"] += [list(pair) for pair in new.values()]
 
-# %% ../nbs/27_vocabulary.ipynb #eaf5c04f
+# %% ../nbs/27_vocabulary.ipynb #92b007da
 def with_tokens(
     tokenizer:PreTrainedTokenizerBase, # Of any family; stays as it is
     new:dict[str,tuple[str,str]], # New tokens and what they join, as `new_tokens` gives them
@@ -159,9 +161,9 @@ def with_tokens(
     larger.name_or_path = tokenizer.name_or_path
     return larger
 
-# %% ../nbs/27_vocabulary.ipynb #0d7e8a95
+# %% ../nbs/27_vocabulary.ipynb #7081ea97
 def _tables(model):
-    "All tensors of `model` with a row for each id: embedding, output, and the biases of the output."
+    "All tensors of `model` with a row for each id: embedding, output, biases of the output."
     tables = [model.get_input_embeddings().weight]
     output = model.get_output_embeddings()
     if output is not None: tables.append(output.weight)
@@ -172,7 +174,7 @@ def _tables(model):
     return [table.detach() for table in tables]
 
 def _means(table, bags):
-    "For each list of ids in `bags` the mean of these rows of `table`; of all rows where it is empty."
+    "For each list of ids in `bags` the mean of these rows of `table`; of all if it is empty."
     sizes = [len(bag) for bag in bags]
     starts = [0, *accumulate(sizes)][:-1]
     flat = torch.tensor([*chain.from_iterable(bags)], dtype=torch.long, device=table.device)
@@ -181,13 +183,14 @@ def _means(table, bags):
     means[torch.tensor(sizes)==0] = table.float().mean(0)
     return means.to(table.dtype)
 
-# %% ../nbs/27_vocabulary.ipynb #7081ea97
+# %% ../nbs/27_vocabulary.ipynb #5986a700
 def _no_other_tokens(model):
-    return InputError(f"a {model.config.model_type} model has no embedding that can be given other "
-                      "tokens; take a transformer or a recurrent network with one vocabulary")
+    return InputError(f"a {model.config.model_type} model has no embedding that can be given "
+                      "other tokens; take a transformer or a recurrent network with one vocabulary")
 
 def _check_rows(model, tokenizer):
     "Raise unless `model` has a row for each id of `tokenizer`."
+    if model.config.model_type=="encoder-decoder": raise _no_other_tokens(model) # it has two
     try: rows = len(model.get_input_embeddings().weight)
     except (AttributeError, NotImplementedError): raise _no_other_tokens(model) from None
     ids = max(tokenizer.get_vocab().values())+1
@@ -206,7 +209,7 @@ def _old_pieces(new, tokenizer):
         pieces[token] = pieces.get(left, [left]) + pieces.get(right, [right])
     return [tokenizer.convert_tokens_to_ids(some) for some in pieces.values()]
 
-# %% ../nbs/27_vocabulary.ipynb #fe21ee08
+# %% ../nbs/27_vocabulary.ipynb #031937a8
 @torch.no_grad()
 def add_tokens(
     model:nn.Module, # Of transformers, with or without a head; gets more rows
@@ -225,7 +228,7 @@ def add_tokens(
     for table in _tables(model): table[ids] = _means(table, bags)
     return larger
 
-# %% ../nbs/27_vocabulary.ipynb #3a3b91c1
+# %% ../nbs/27_vocabulary.ipynb #d0842b04
 def _written(tokenizer):
     "What each ordinary token writes, `{id: bytes}`; a space before it where it begins a word."
     spelled = spelling(tokenizer)
@@ -240,6 +243,7 @@ def _written(tokenizer):
         written[i] = text
     return written
 
+# %% ../nbs/27_vocabulary.ipynb #2416b270
 def _cut(text, id_of):
     "The ids in the table `id_of` of the longest pieces of `text` from the left; none if one lacks."
     ids = []
@@ -263,7 +267,7 @@ def _pieces(text, id_of, normalizer):
     found = (_cut(form, id_of) for form in forms)
     return next(filter(None, found), [])
 
-# %% ../nbs/27_vocabulary.ipynb #2416b270
+# %% ../nbs/27_vocabulary.ipynb #64563cfd
 def _by_role(old, new):
     "For special tokens of the tokenizer `new`, the id of the one that has its role in `old`."
     before, after = roles(old), roles(new)
@@ -289,10 +293,10 @@ def _rename(settings, old, new):
         if value is None or not name.endswith("_token_id"): continue
         i = getattr(new, name, None)
         if i is None and name in instead: i = instead[name]
-        elif i is None: i = moved.get(value) # such as `decoder_start_token_id`
+        elif i is None and isinstance(value, int): i = moved.get(value) # `decoder_start_token_id`
         setattr(settings, name, i)
 
-# %% ../nbs/27_vocabulary.ipynb #1946eaaf
+# %% ../nbs/27_vocabulary.ipynb #e950bae6
 class Carried(NamedTuple):
     "How the rows of the new embedding were filled, in tokens."
     copied:int # Special tokens in the same role, and tokens that write the same
@@ -300,15 +304,15 @@ class Carried(NamedTuple):
     nothing:int # Means of all rows, since the old tokenizer has no pieces for them
 
 def _ids_by_text(vocab, written):
-    "For each text the id that writes it; of several not that of a byte, nor of a `##`, if it can be."
-    def plain_first(token): return "##" in token or _BYTE.fullmatch(token) is not None, vocab[token]
+    "For each text the id that writes it; of several not that of a byte, nor of a `##`."
+    def plain_first(token): return bool(re.match("##|<0x", token)), vocab[token]
     id_of = {}
     for token in sorted(vocab, key=plain_first):
         if vocab[token] in written: id_of.setdefault(written[vocab[token]], vocab[token])
     return id_of
 
 def _bags(old, new):
-    "For each id of the tokenizer `new` the ids of `old` that its row is the mean of; who is copied."
+    "For each id of `new` the ids of `old` that its row is the mean of; and which rows are copied."
     vocab, written = old.get_vocab(), _written(old)
     id_of = _ids_by_text(vocab, written)
     bags = [[] for _ in range(max(new.get_vocab().values())+1)]
@@ -322,9 +326,9 @@ def _bags(old, new):
     for i,j in same.items(): bags[i] = [j]
     return bags, set(same)
 
-# %% ../nbs/27_vocabulary.ipynb #f9c84f80
+# %% ../nbs/27_vocabulary.ipynb #cbbb3962
 def _check_padding(model, new):
-    "Raise where the positions of `model` begin behind the id of its padding, and `new` has another."
+    "Raise where positions of `model` begin behind the id of its padding, and `new` has another."
     pads = roles(new).pads
     if first_position(model.config)==0 or pads==model.config.pad_token_id: return
     raise InputError(f"a {model.config.model_type} model counts positions from the id of its "

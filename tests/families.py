@@ -1,18 +1,18 @@
 """Folders of the published families, made by plain transformers: random weights, but the tokenizer class, special tokens and
 head of the models that people download."""
+import json
 from functools import cache
 import torch
 import transformers as hf
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 
 WHO = ["the cat", "the dog", "my uncle", "a teacher", "the baker", "our neighbor"]
 WHAT = ["bread", "a red car", "fresh milk", "two books", "warm soup", "a blue hat"]
 SENTENCES = [f"{who} {does} {what}." for who in WHO for does in ("likes", "hates", "buys", "sells") for what in WHAT]
 
-def _learned(model, trainer, before, normalizer=None):
+def _learned(model, trainer, before):
     tok = Tokenizer(model)
     tok.pre_tokenizer = before
-    if normalizer: tok.normalizer = normalizer
     tok.train_from_iterator(SENTENCES, trainer)
     return tok
 
@@ -36,14 +36,12 @@ def spaced_pairs():
     return _parts(tok)
 
 def _parts(tok):
-    import json
     vocab = tok.get_vocab()
     return sorted(vocab, key=vocab.get), [tuple(pair) for pair in json.loads(tok.to_str())["model"]["merges"]]
 
 @cache
 def unigram():
     trainer = trainers.UnigramTrainer(vocab_size=100, unk_token="<unk>", special_tokens=["<unk>"], show_progress=False)
-    import json
     tok = _learned(models.Unigram(), trainer, pre_tokenizers.Metaspace())
     return [tuple(piece) for piece in json.loads(tok.to_str())["model"]["vocab"] if piece[0]!="<unk>"]
 
@@ -64,6 +62,14 @@ def _llama():
     fallback = [f"<0x{i:02X}>" for i in range(256)]
     return hf.LlamaTokenizer(vocab=_numbered("<unk>", "<s>", "</s>", *fallback, *tokens), merges=merges, add_bos_token=True)
 
+def _qwen2():
+    "As the base model: a text ends with one token, a turn of its template with another."
+    tok = _bytes(hf.Qwen2Tokenizer, last=["<|endoftext|>", "<|im_start|>", "<|im_end|>"])
+    tok.add_special_tokens(dict(additional_special_tokens=["<|im_start|>", "<|im_end|>"]))
+    tok.chat_template = ("{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}{% endfor %}"
+                         "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}")
+    return tok
+
 def _t5():
     sentinels = [(f"<extra_id_{i}>", 0.) for i in range(9, -1, -1)]
     return hf.T5Tokenizer(vocab=[*_pieces("<pad>", "</s>", "<unk>"), *sentinels], extra_ids=10)
@@ -71,7 +77,6 @@ def _t5():
 def _modern():
     names = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), BERT))
     tok = _bytes(hf.GPT2Tokenizer, *BERT, bos_token=None, eos_token=None, **names).backend_tokenizer
-    from tokenizers import processors
     tok.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
     return hf.PreTrainedTokenizerFast(tokenizer_object=tok, model_input_names=["input_ids", "attention_mask"], **names)
@@ -86,7 +91,7 @@ TOKENIZERS = dict(
     modernbert=_modern,
     gpt2=lambda: _bytes(hf.GPT2Tokenizer, last=["<|endoftext|>"]),
     gpt_neox=lambda: _bytes(hf.GPTNeoXTokenizer, "<|endoftext|>", "<|padding|>"),
-    qwen2=lambda: _bytes(hf.Qwen2Tokenizer, last=["<|endoftext|>", "<|im_start|>", "<|im_end|>"], eos_token="<|im_end|>"),
+    qwen2=_qwen2,
     llama=_llama,
     t5=_t5,
     albert=lambda: hf.AlbertTokenizer(vocab=_pieces("<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]")),
@@ -128,6 +133,7 @@ def publish(family, folder):
     model = head(configuration(**{**_sizes(tok), **own}))
     for p in model.parameters():
         if p.ndim>1: p.data.mul_(4) # so that answers differ
+    if family=="bart": model.generation_config.forced_bos_token_id = 0 # as facebook/bart-base
     model.save_pretrained(folder)
     tok.save_pretrained(folder)
     return folder

@@ -315,6 +315,8 @@ def test_a_data_set_with_configurations(hub, ask):
     assert ask(f"load_hub('owner/data:two', {old!r})['train'].num_rows")==60
     for source in ("owner/data", "owner/data:three"): one_line(ask(f"load_corpus({source!r})"), source, "'one', 'two'", "colon")
     one_line(ask("load_hub('owner/data:one', 'v9')"), "no such revision")
+    hub.push("owner/data-1.5", {"train.jsonl": rows("cat")}, "datasets") # a version, and no suffix of a file
+    assert ask("load_task('owner/data-1.5').name")=="owner/data-1.5 of train"
     hub.stop()
     try:
         assert ask("load_hub('owner/data:one')['train'].num_rows")==60

@@ -2,12 +2,17 @@
 import copy
 import numpy as np
 import pytest, torch
-from transformers import AutoModel, AutoModelForCausalLM, EncoderDecoderModel
+from transformers import (AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM, BertForNextSentencePrediction,
+                          EncoderDecoderModel)
 from plm_nb.files import InputError
-from plm_nb.decoding import check_positions, generate
+from plm_nb.decoding import check_positions, fill, follows, generate, next_tokens, pair_accuracy
 from plm_nb.models import build, config
 from plm_nb.ngram import NGram, NGramForCausalLM
-from plm_nb.tokenizer import KINDS, encode, train_tokenizer
+from plm_nb.objectives import sentence_pairs
+from plm_nb.packing import roles
+from plm_nb.perplexity import text_nats
+from plm_nb.tokenizer import KINDS, encode, load_tokenizer, train_tokenizer
+from families import publish
 
 WORDS = "one two three four five six seven eight nine ten".split()
 PROMPTS = ["one two three four five six", "seven", "two nine", "ten ten ten ten", "three", "seven"]
@@ -210,3 +215,94 @@ def test_positions_of_one_row_and_of_two_halves():
     for model,read,write in ((one, 20, 13), (two, 33, 1), (two, 1, 33)):
         with pytest.raises(InputError, match=f'x: {read} tokens to read and {write} to write'):
             check_positions(model, read, write, 'x')
+
+@pytest.fixture(scope='module', params=['bert', 'roberta', 'distilbert', 'modernbert', 'mpnet', 'deberta_v2', 'albert'])
+def masked(request, tmp_path_factory):
+    "The model and the tokenizer of a published masked family."
+    folder = publish(request.param, tmp_path_factory.mktemp('masked'))
+    return AutoModelForMaskedLM.from_pretrained(folder).eval(), load_tokenizer(folder)
+
+def ids_seen(model, ask):
+    "The ids that the last forward of `model` reads while `ask` is called."
+    seen = []
+    def keep(module, args, kwargs): seen.append([*args, *kwargs.values()][0][0].tolist())
+    handle = model.register_forward_pre_hook(keep, with_kwargs=True)
+    ask()
+    handle.remove()
+    return seen[-1]
+
+@pytest.mark.parametrize('text', ['the cat ___ bread.', '___ cat likes bread.', 'the cat likes ___', 'the cat likes ___, and bread'])
+def test_the_blank_is_one_hidden_token(masked, text):
+    "The ids are those of the sentence with a token of its own in the blank, its space included, between the marks of the family."
+    model, tok = masked
+    found = fill(model, tok, text, len(tok))
+    assert sum(p for _,p in found)==pytest.approx(1, abs=1e-4)
+    if not text.startswith('___'): assert not any(token.startswith(' ') and token!=' ' for token,_ in found)
+    ids = ids_seen(model, lambda: fill(model, tok, text))
+    assert ids[0]==roles(tok).opens and ids[-1]==roles(tok).closes and ids.count(tok.mask_token_id)==1
+    word = 'the'
+    [whole] = encode([text.replace('___', word)], tok)
+    hidden = next(encode([' '+word if ' ___' in text else word], tok))
+    start = ids.index(tok.mask_token_id)-1
+    assert whole[:start]==ids[1:start+1] and whole[start:start+len(hidden)]==hidden and whole[start+len(hidden):]==ids[start+2:-1]
+
+@pytest.mark.parametrize('literal', ['[MASK]', '<mask>', '[SEP]', '</s>'])
+def test_text_is_data_beside_a_blank(masked, literal):
+    "Special strings before the blank are text: the answer is that at the blank."
+    model, tok = masked
+    text = f'the {literal} likes ___'
+    before, = encode([f'the {literal} likes'], tok)
+    if tok.mask_token_id in before: pytest.skip('a piece of its own in the vocabulary of this family')
+    ids = ids_seen(model, lambda: fill(model, tok, text))
+    assert ids==[roles(tok).opens, *before, tok.mask_token_id, roles(tok).closes]
+    with torch.no_grad(): p = model(torch.tensor([ids])).logits[0, -2].softmax(-1)
+    assert fill(model, tok, text, 1)[0][1]==pytest.approx(p.max().item(), abs=1e-5)
+
+@pytest.mark.parametrize('family', ['gpt2', 'gpt_neox', 'qwen2', 'llama', 'xlnet'])
+def test_the_next_token_is_as_likely_as_it_is_scored(tmp_path, family):
+    "For each published family: the probabilities sum to 1, and each is what `text_nats` says of the same token."
+    publish(family, tmp_path)
+    model, tok = AutoModelForCausalLM.from_pretrained(tmp_path).eval(), load_tokenizer(tmp_path)
+    everything = next_tokens(model, tok, 'the cat likes', len(tok)+9)
+    chances = [p for _,p in everything]
+    assert sum(chances)==pytest.approx(1, abs=1e-4) and chances==sorted(chances, reverse=True)
+    score = text_nats(model, tok, 'the cat likes bread')[0]
+    known = len(next(encode(['the cat likes'], tok)))
+    assert min(abs(p-score[known].neg().exp().item()) for p in chances)<1e-6
+    assert len(fill(model, tok, 'the cat likes ___', 4))==4
+    for text in ('the ___ likes', 'no blank', '___ and ___'):
+        with pytest.raises(InputError) as e: fill(model, tok, text)
+        assert '\n' not in str(e.value)
+
+def test_the_next_word_has_its_space(tokenizer):
+    "What is shown could be written behind the text as it stands."
+    for kind in KINDS:
+        text = 'roses bloom in the dark'
+        tok = train_tokenizer([text]*9, kind, 300)
+        model = by_heart(text, tok)
+        said = next_tokens(model, tok, 'roses bloom in', 1)[0][0]
+        assert f'roses bloom in{said}' in text or kind=='char' and said==' '
+        if kind!='char': assert fill(model, tok, 'roses bloom in ___', 1)[0][0]==said.removeprefix(' ')
+
+def test_what_cannot_be_filled(masked):
+    model, tok = masked
+    with pytest.raises(InputError, match='ask it with fill'): next_tokens(model, tok, 'the cat')
+    with pytest.raises(InputError, match='k'): fill(model, tok, 'the ___', 0)
+    with pytest.raises(InputError, match='positions'): fill(model, tok, 'the cat '*500+'___')
+
+def test_pairs_are_answered_alike_in_any_batch(tokenizer):
+    "`follows` and `pair_accuracy` ask the same question, with and without padding, of either class that has the head."
+    pair = build('tiny', tokenizer, 'pretraining', seed=1)
+    for p in pair.cls.seq_relationship.parameters(): p.data.mul_(30)
+    texts = [f'{a} {b}. {b} {c} {a}.' for a,b,c in zip(WORDS, WORDS[1:], WORDS[2:])]
+    rows = sentence_pairs(texts, tokenizer, 24)
+    assert len({pair_accuracy(pair, tokenizer, rows, n) for n in (1, 3, 32)})==1
+    alone = BertForNextSentencePrediction(pair.config)
+    alone.load_state_dict(pair.state_dict(), strict=False)
+    for model in (pair, alone):
+        p = follows(model, tokenizer, 'one two', 'three')
+        coded = tokenizer('one two', 'three', return_tensors='pt')
+        with torch.no_grad(): logits = model.eval()(**coded)
+        want = getattr(logits, 'seq_relationship_logits', getattr(logits, 'logits', None)).softmax(-1)[0, 0].item()
+        assert p==pytest.approx(want, abs=1e-5)
+    with pytest.raises(InputError, match='no head for pairs'): follows(build('tiny', tokenizer, 'fill-mask'), tokenizer, 'one', 'two')

@@ -4,12 +4,13 @@ import json, math
 import numpy as np
 import pytest
 import torch
+import transformers as hf
 from transformers import (AutoConfig, BertConfig, BertForMaskedLM, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM,
                           RobertaConfig, RobertaForMaskedLM, XLNetConfig, XLNetLMHeadModel)
 
 import plm_nb.perplexity
 from plm_nb.files import InputError
-from plm_nb.perplexity import (longest_input, bits_per_byte, in_every_unit, perplexity, pseudo_nats, pseudo_text_nats, score_text, scoring_windows,
+from plm_nb.perplexity import (is_left_to_right, longest_input, bits_per_byte, in_every_unit, perplexity, pseudo_nats, pseudo_text_nats, score_text, scoring_windows,
     text_nats, token_nats)
 from plm_nb.recurrent import RecurrentConfig, RecurrentForCausalLM
 from plm_nb.tokenizer import train_tokenizer
@@ -247,3 +248,78 @@ def test_wrong_texts_and_tokenizers(tokenizer):
     with pytest.raises(InputError, match="bos_token_id"): token_nats(model, [5])
     bare = train_tokenizer(TEXTS, "char", 40); bare.mask_token = None
     with pytest.raises(InputError, match="no mask token"): pseudo_nats(masked(len(tokenizer)), bare, TEXTS)
+
+def tiny(kind, **settings):
+    "A model of plain transformers by the name of its class."
+    torch.manual_seed(0)
+    head = getattr(hf, kind)
+    return head(head.config_class(**{**dict(vocab_size=V, initializer_range=.3, **SMALL), **settings}))
+
+ONE_WAY = dict(BertLMHeadModel=dict(is_decoder=True), BartForCausalLM=dict(d_model=16, decoder_layers=1, decoder_attention_heads=2),
+               MixtralForCausalLM=dict(num_local_experts=4, num_key_value_heads=1), GPTNeoXForCausalLM={}, Qwen2ForCausalLM=dict(num_key_value_heads=1))
+BOTH_WAYS = dict(BertForMaskedLM={}, BertLMHeadModel={}, BertForPreTraining={}, RobertaForMaskedLM={}, DistilBertForMaskedLM=dict(dim=16, hidden_dim=32, n_heads=2, n_layers=2),
+                 MPNetForMaskedLM={}, ElectraForMaskedLM=dict(embedding_size=16), ModernBertForMaskedLM=dict(pad_token_id=0, bos_token_id=2, eos_token_id=3, cls_token_id=2, sep_token_id=3))
+NO_TOKENS = dict(BertModel={}, GPT2Model=dict(n_embd=16, n_head=2), ElectraForPreTraining=dict(embedding_size=16), BertForNextSentencePrediction={},
+                 BertForSequenceClassification={}, LlamaForSequenceClassification=dict(num_labels=3), BertForTokenClassification={}, BertForQuestionAnswering={})
+WRITES = dict(BartForConditionalGeneration=dict(d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2, decoder_attention_heads=2),
+              T5ForConditionalGeneration=dict(d_model=16, d_kv=8, num_heads=2, num_layers=1))
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_causal_models_are_measured_as_such(kind): assert is_left_to_right(causal(kind))
+
+@pytest.mark.parametrize("kind", ONE_WAY)
+def test_one_way(kind): assert is_left_to_right(tiny(kind, **ONE_WAY[kind]))
+
+@pytest.mark.parametrize("kind", BOTH_WAYS)
+def test_both_ways(kind):
+    model = tiny(kind, **BOTH_WAYS[kind]).train()
+    assert not is_left_to_right(model) and model.training
+
+@pytest.mark.parametrize("scale", [.005, .02, 1.])
+def test_a_weak_influence_is_seen(scale):
+    "However small the weights are, what follows is read."
+    assert not is_left_to_right(tiny("BertForPreTraining", initializer_range=scale))
+    assert is_left_to_right(tiny("GPT2LMHeadModel", n_embd=16, n_head=2, n_layer=2, initializer_range=scale))
+
+def test_a_masked_head_is_asked_for_the_token_itself():
+    "Its attention may look back only; its answer is the token that it reads, and no perplexity."
+    assert not is_left_to_right(tiny("BertForMaskedLM", is_decoder=True))
+
+def ways_to_score(model, tokenizer):
+    yield lambda: score_text(model, tokenizer, TEXTS)
+    yield lambda: text_nats(model, tokenizer, TEXTS[0])
+    yield lambda: token_nats(model, [5, 6, 7], start=2)
+
+@pytest.mark.parametrize("kind", [*BOTH_WAYS, *NO_TOKENS, *WRITES])
+def test_perplexity_is_only_said_of_models_that_have_one(kind, tokenizer):
+    "BERT, BART and all that see what follows, or predict no token of the text, are refused in one line that names the model."
+    settings = {**BOTH_WAYS, **NO_TOKENS, **WRITES}[kind]
+    model = tiny(kind, **{**settings, "vocab_size": len(tokenizer)})
+    for score in ways_to_score(model, tokenizer):
+        with pytest.raises(InputError, match=kind) as e: score()
+        assert "\n" not in str(e.value) and ("pseudo_nats" in str(e.value) or kind in NO_TOKENS)
+
+@pytest.mark.parametrize("kind", [*NO_TOKENS, *WRITES, "gpt2", "xlnet", "gru"])
+def test_pseudo_likelihood_is_only_asked_of_masked_models(kind, tokenizer):
+    if kind in KINDS: model = causal(kind, len(tokenizer))
+    else: model = tiny(kind, **{**NO_TOKENS, **WRITES}[kind], vocab_size=len(tokenizer))
+    with pytest.raises(InputError) as e: pseudo_nats(model, tokenizer, TEXTS)
+    assert "\n" not in str(e.value)
+
+def test_two_heads_say_what_one_says(tokenizer):
+    "A BERT with a head for pairs beside the one for tokens."
+    both = tiny("BertForPreTraining", vocab_size=len(tokenizer))
+    one = BertForMaskedLM(both.config)
+    one.load_state_dict(both.state_dict(), strict=False)
+    for a,b in zip(pseudo_text_nats(both, tokenizer, TEXTS), pseudo_text_nats(one, tokenizer, TEXTS)): assert torch.allclose(a, b, atol=1e-5)
+
+def test_a_window_of_a_masked_model(tokenizer):
+    model = masked(len(tokenizer))
+    wide, narrow = (torch.cat(pseudo_text_nats(model, tokenizer, TEXTS, window)) for window in (None, 5))
+    assert wide.isfinite().all() and narrow.isfinite().all() and not torch.allclose(wide, narrow)
+
+def test_a_model_of_long_texts_reads_windows():
+    "As many tokens as it has positions for would not fit into memory."
+    model = tiny("LlamaForCausalLM", max_position_embeddings=131_072)
+    assert plm_nb.perplexity._sizes(model, None, None)==(1024, 512)
+    assert plm_nb.perplexity._sizes(model, 4096, None)==(4096, 2048)

@@ -235,6 +235,19 @@ def test_the_count_in_the_error_can_be_had():
     assert len(new_tokens(tok, NEW, most))==most
     with pytest.raises(InputError): new_tokens(tok, NEW, most+1)
 
+def test_a_letter_that_is_no_piece():
+    "The limit that the lesson names: WordPiece takes the longest piece, and the rest must be there too."
+    vocab = {token: i for i,token in enumerate(["[UNK]", "ten", "##sor", "##sory"])}
+    words = Tokenizer(models.WordPiece(vocab, unk_token="[UNK]"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    tok = hf.PreTrainedTokenizerFast(tokenizer_object=words, unk_token="[UNK]")
+    new = new_tokens(tok, ["tensor tensor"], 1)
+    assert tok.tokenize("tensory")==["ten", "##sory"] and with_tokens(tok, new).tokenize("tensory")==["[UNK]"]
+    vocab["##y"] = 4
+    words.model = models.WordPiece(vocab, unk_token="[UNK]")
+    tok = hf.PreTrainedTokenizerFast(tokenizer_object=words, unk_token="[UNK]")
+    assert with_tokens(tok, new).tokenize("tensory")==["tensor", "##y"]
+
 def test_one_token_for_each_word():
     "A tokenizer of characters, or of whole words, cuts nothing that could be joined."
     with pytest.raises(InputError, match="0 pairs"): new_tokens(train_tokenizer(SENTENCES, "char", 99), NEW, 1)
@@ -246,8 +259,8 @@ def test_one_token_for_each_word():
 def test_a_model_that_cannot():
     tok = train_tokenizer(SENTENCES, "wordpiece", 200)
     counted = NGramForCausalLM.from_ngram(NGram.fit([[2, *ids, 3] for ids in encode(SENTENCES, tok)], len(tok), order=2), tok)
-    with pytest.raises(InputError, match="cannot be given other tokens"): add_tokens(counted, tok, NEW, 3)
-    with pytest.raises(InputError, match="cannot be given other tokens"): carry_embeddings(counted, tok, tok)
+    with pytest.raises(InputError, match="that can be given other tokens"): add_tokens(counted, tok, NEW, 3)
+    with pytest.raises(InputError, match="that can be given other tokens"): carry_embeddings(counted, tok, tok)
     small = build("tiny", train_tokenizer(SENTENCES, "wordpiece", 100))
     with pytest.raises(InputError, match="take the one it came with"): add_tokens(small, tok, NEW, 3)
     with pytest.raises(InputError, match="take the one it came with"): carry_embeddings(small, tok, tok)
@@ -284,6 +297,23 @@ def test_carried_from_family_to_family(a, b, tmp_path):
     again, plain = loaded_as_is(a, tmp_path/"m")
     ids = plain(SENTENCES[0])["input_ids"]
     assert torch.allclose(logits(again, ids), logits(model, ids), atol=1e-5)
+
+def test_an_encoder_and_a_decoder_with_a_vocabulary_each():
+    tok = TOKENIZERS["bert"]()
+    part = hf.BertConfig(vocab_size=len(tok), hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
+    part.vocab_size += 64 # room enough, and still not to be taken
+    both = hf.EncoderDecoderModel(hf.EncoderDecoderConfig.from_encoder_decoder_configs(part, part))
+    with pytest.raises(InputError, match="that can be given other tokens"): add_tokens(both, tok, NEW, 3)
+    with pytest.raises(InputError, match="that can be given other tokens"): carry_embeddings(both, tok, tok)
+
+def test_recurrent_networks():
+    tok = train_tokenizer(SENTENCES, "unigram", 100)
+    model = build("tiny", tok, "text-generation", "lstm").eval()
+    before = logits(model, [2, 7, 8, 9])
+    larger = add_tokens(model, tok, NEW, N)
+    assert torch.allclose(logits(model, [2, 7, 8, 9])[..., :len(tok)], before, atol=1e-5)
+    assert sum(carry_embeddings(model, larger, tok))==len(tok)
+    assert torch.allclose(logits(model, [2, 7, 8, 9]), before, atol=1e-5), "there and back"
 
 def test_same_pieces_other_marks(tmp_path):
     "GPT-2's and RoBERTa's tokenizers here have the same pieces under other ids: the same text, the same logits."

@@ -1,0 +1,101 @@
+"`plm_nb.rescoring`: the formula, any model by its own likelihood, edit distances against a slow definition, and what cannot be asked."
+import math
+from functools import cache
+import numpy as np
+import pytest
+from transformers import BertForSequenceClassification, BertModel
+from plm_nb.files import InputError
+from plm_nb.models import build
+from plm_nb.ngram import NGram, NGramForCausalLM
+from plm_nb.perplexity import pseudo_text_nats, text_nats
+from plm_nb.rescoring import load_language_model, log_likelihoods, rescore, word_errors
+from plm_nb.tokenizer import encode, train_tokenizer
+from families import HEADS, SENTENCES, publish
+
+TEXTS = ["the cat sat on the mat", "a cat", "the hat sat on a rat"]
+
+@pytest.fixture(scope="module")
+def tokenizer(): return train_tokenizer(TEXTS, "byte-bpe", 300)
+
+@pytest.fixture(scope="module")
+def models(tokenizer):
+    "One of each kind of likelihood."
+    counted = NGram.fit([[2, *ids, 3] for ids in encode(TEXTS, tokenizer)], len(tokenizer), order=3, bos=2)
+    causal = {arch: build("tiny", tokenizer, "text-generation", arch) for arch in ("gpt2", "lstm", "xlnet")}
+    return dict(ngram=NGramForCausalLM.from_ngram(counted, tokenizer), bert=build("tiny", tokenizer, "fill-mask"),
+                both=build("tiny", tokenizer, "pretraining"), **causal)
+
+KINDS = ["ngram", "gpt2", "lstm", "xlnet", "bert", "both"]
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_formula(models, tokenizer, kind):
+    "Own score + weight × log-likelihood + length penalty × words; the likelihood is that of the model's own kind."
+    model, own = models[kind], [-3., 2., .5]
+    ask = pseudo_text_nats if kind in ("bert", "both") else text_nats
+    logs = [-nats.sum().item() for nats in ask(model, tokenizer, TEXTS)]
+    assert np.allclose(log_likelihoods(model, tokenizer, TEXTS), logs, atol=1e-4) and max(logs)<0
+    for weight,penalty in ((0, 0), (1, 0), (.3, 2), (-.5, -1)):
+        want = [s + weight*log + penalty*len(t.split()) for s,log,t in zip(own, logs, TEXTS)]
+        assert np.allclose(rescore(models[kind], tokenizer, TEXTS, own, weight, penalty), want, atol=1e-4)
+    assert np.allclose(rescore(model, tokenizer, tuple(TEXTS), np.array(own), 0), own)
+
+def test_an_unreadable_reading_is_not_likely():
+    "A character that the tokenizer does not know costs what any character costs."
+    tok = train_tokenizer(TEXTS, "char", 40)
+    model = build("tiny", tok, "text-generation", "gpt2")
+    known, unknown = log_likelihoods(model, tok, ["a cat", "a c語t"])
+    assert unknown < known-math.log(0x110000)/2
+
+def test_an_empty_reading_is_a_reading(models, tokenizer):
+    "Silence has a score too, with no words."
+    for kind in KINDS: assert np.isfinite(rescore(models[kind], tokenizer, ["", "a cat"], [0, 0])).all()
+    assert rescore(models["bert"], tokenizer, ["", "a cat"], [1., 0], 1., 9.)[0]==1.
+
+def slowly(a, b):
+    "The definition."
+    @cache
+    def d(i, j):
+        if 0 in (i, j): return i+j
+        return min(d(i-1, j-1) + (a[i-1]!=b[j-1]), d(i-1, j)+1, d(i, j-1)+1)
+    return d(len(a), len(b))
+
+def test_word_errors_equal_the_definition():
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        a, b = ([*rng.choice([*"abcd"], rng.integers(0, 8))] for _ in range(2))
+        n = word_errors(" ".join(a), " ".join(b))
+        assert n==slowly(a, b)==word_errors(" ".join(b), " ".join(a)) and abs(len(a)-len(b)) <= n <= max(len(a), len(b))
+
+@pytest.mark.parametrize("hypotheses,scores,how,why", [
+    (["a", "b"], [1.], {}, "2 hypotheses and 1 scores"), (["a"], [math.nan], {}, "finite"), (["a"], ["x"], {}, "finite"),
+    (["a"], [None], {}, "finite"), (["a"], [1.], dict(weight=math.inf), "finite"), (["a"], [1.], dict(length_penalty=None), "finite"),
+    (["", " "], [1., 2.], {}, "no text")])
+def test_wrong_lists(models, tokenizer, hypotheses, scores, how, why):
+    with pytest.raises(InputError, match=why) as e: rescore(models["gpt2"], tokenizer, hypotheses, scores, **how)
+    assert "\n" not in str(e.value)
+
+WITHOUT = ["t5", "bart", "electra"]
+
+@pytest.mark.parametrize("family", [f for f in HEADS if f not in WITHOUT])
+def test_every_published_family_ranks(tmp_path, family):
+    "A folder of plain transformers is read with its own head, and says something of each reading."
+    model, tok = load_language_model(publish(family, tmp_path))
+    logs = log_likelihoods(model, tok, SENTENCES[:3])
+    assert np.isfinite(logs).all() and (logs<0).all()
+
+@pytest.mark.parametrize("family", WITHOUT)
+def test_families_without_a_likelihood(tmp_path, family):
+    with pytest.raises(InputError) as e: load_language_model(publish(family, tmp_path))
+    assert "\n" not in str(e.value) and "give" in str(e.value)
+
+@pytest.mark.parametrize("head", [BertModel, BertForSequenceClassification])
+def test_no_head_for_tokens(tmp_path, tokenizer, head):
+    head(build("tiny", tokenizer, "fill-mask").config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(InputError, match=f"{head.__name__} has no head that predicts tokens; give a model"): load_language_model(tmp_path)
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_own_folders(models, tokenizer, tmp_path, kind):
+    for part in (models[kind], tokenizer): part.save_pretrained(tmp_path)
+    found = log_likelihoods(*load_language_model(tmp_path), TEXTS)
+    assert np.allclose(found, log_likelihoods(models[kind], tokenizer, TEXTS), atol=1e-3)
