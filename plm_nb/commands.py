@@ -68,8 +68,9 @@ def _counted(source, tokenizer, out, order, resume, asked, **start):
     from plm_nb.files import InputError
     from plm_nb.ngram_runs import count_ngrams
     from plm_nb.pretraining import PretrainingArguments
-    if asked["objective"] not in (None, "clm"):
-        raise InputError(f"--objective {asked['objective']}: --arch ngram only knows clm")
+    objective = asked.get("objective")
+    if objective not in (None, "clm"):
+        raise InputError(f"--objective {objective}: --arch ngram only knows clm")
     usual = {f.name: f.default for f in fields(PretrainingArguments)}
     without_effect = ["resume"] if resume else []
     without_effect += [name for name,value in start.items() if value is not None]
@@ -101,12 +102,24 @@ def _trained(source, tokenizer, out, order, resume, asked, **start):
     from plm_nb.pretraining import PretrainingArguments, pretrain
     if order is not None:
         raise InputError(f"--order {order}: only an n-gram has one; add --arch ngram")
-    if asked["objective"]=="plm": asked["objective"] = "permutation" # an alias
+    if asked.get("objective")=="plm": asked["objective"] = "permutation" # an alias
     args = PretrainingArguments(**asked)
     note = _note_of(out)
     run = pretrain(load_corpus(*source), tokenizer, out, args, resume, **start)
     if note: say(note)
     return run
+
+# %% ../nbs/81_commands.ipynb #191e2a31
+def _figures(record):
+    "What a pretraining found, from its `record`."
+    done, results = record["training"], record["results"]
+    train = dict(loss=done["loss_last"])
+    for name in ("tokens", "seconds", "steps", "loss_first"): train[name] = done[name]
+    heldout = dict(results["validation"], nats_per_token=results["validation"]["loss"])
+    found = dict(train=train, heldout=heldout)
+    if "kept" in results: found["kept"] = results["kept"]
+    if "before" in record: found["before"] = record["before"]
+    return found
 
 # %% ../nbs/81_commands.ipynb #cell-13
 @options_of("pretraining", "PretrainingArguments", but=["bf16", "settings"])
@@ -132,17 +145,6 @@ def pretrain(*,
     if kwargs.get("arch")=="ngram": make = partial(_counted, **start)
     record = make(source, tokenizer, out, order, resume, asked).record
     return dict(_figures(record), out=out)
-
-def _figures(record):
-    "What a pretraining found, from its `record`."
-    done, results = record["training"], record["results"]
-    train = dict(loss=done["loss_last"])
-    for name in ("tokens", "seconds", "steps", "loss_first"): train[name] = done[name]
-    heldout = dict(results["validation"], nats_per_token=results["validation"]["loss"])
-    found = dict(train=train, heldout=heldout)
-    if "kept" in results: found["kept"] = results["kept"]
-    if "before" in record: found["before"] = record["before"]
-    return found
 
 # %% ../nbs/81_commands.ipynb #cell-16
 def _source(data, **splits):
@@ -201,11 +203,25 @@ def _side_by_side(out, runs):
     if len(results)>1: found["seeds"] = results
     return found
 
+# %% ../nbs/81_commands.ipynb #35e0bc9b
+def _learning(options, lora, set):
+    "The `FinetuningArguments` among the `options`, which lose them."
+    from dataclasses import fields
+    from plm_nb.files import InputError
+    from plm_nb.finetuning import FinetuningArguments
+    names = [f.name for f in fields(FinetuningArguments)]
+    settings = {name: options.pop(name) for name in names if name in options}
+    if lora and settings.get("trainable", "all")!="all":
+        raise InputError(f"--lora and --trainable {settings['trainable']}: give one of them")
+    if lora: settings["trainable"] = "lora"
+    return FinetuningArguments(**settings, settings=settings_of(set))
+
 # %% ../nbs/81_commands.ipynb #cell-19
 @options_of("finetuning", "FinetuningArguments", but=["settings"], beside=labelled)
 def finetune(*,
     out:str, # New folder of the run
     model:str=None, # Folder or hub name to start from …
+    revision:str=None, # Branch, tag or commit of a --model on the hub
     tokenizer:str=None, # … or, for random weights, the folder of a tokenizer
     lora:bool=False, # The same as --trainable lora: low-rank additions only; needs peft
     seeds:int=1, # Repeat with so many seeds, each in its own folder
@@ -213,15 +229,10 @@ def finetune(*,
     resume:bool=False, # Go on from the last checkpoint of the run in --out
     **kwargs):
     "Fine-tune a model on labelled rows, and score it."
-    from dataclasses import fields, replace
+    from dataclasses import replace
     from plm_nb.files import InputError
-    from plm_nb.finetuning import FinetuningArguments, finetune
-    names = [f.name for f in fields(FinetuningArguments)]
-    settings = {name: kwargs.pop(name) for name in names if name in kwargs}
-    if lora and settings.get("trainable", "all")!="all":
-        raise InputError(f"--lora and --trainable {settings['trainable']}: give one of them")
-    if lora: settings["trainable"] = "lora"
-    args = FinetuningArguments(**settings, settings=settings_of(set))
+    from plm_nb.finetuning import finetune
+    args = _learning(kwargs, lora, set)
     if model and kwargs.get("arch"):
         raise InputError(f"--arch {kwargs['arch']}: of random weights; {model} has one of its own")
     folders = _folders(out, args.seed, seeds, resume)
@@ -230,7 +241,8 @@ def finetune(*,
     for seed,folder in folders.items():
         own = replace(args, seed=seed)
         note = _note_of(folder)
-        records[seed] = finetune(dataset, folder, task, model, tokenizer, own, resume).record
+        run = finetune(dataset, folder, task, model, tokenizer, own, resume, revision)
+        records[seed] = run.record
         if note: say(note)
     return _side_by_side(out, records)
 

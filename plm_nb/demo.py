@@ -22,6 +22,7 @@ from .finetuning import FinetuningArguments, finetune
 from .models import build, layout, load
 from .objectives import MaskedLM
 from .ngram_runs import count_ngrams
+from .packing import pack
 from .pretraining import PretrainingArguments, pretrain
 from .runs import check_free
 from .tasks import load_task

@@ -20,14 +20,14 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import BatchEncoding
 from .budgets import TrainerArguments, arguments, in_their_words
 from .checkpoints import ResumableTrainer
-from .continuing import pull_to_start
+from .continuing import made_here, pull_to_start
 from .files import InputError, check_positive, check_whole, plain_numbers
 from .metrics import bootstrap
 from .models import check_length, fast_attention
 from .packing import roles
-from .runs import Run, check_free, fingerprint, kept_if_begun, made_here
+from .runs import Run, check_free, fingerprint, kept_if_begun
 from .tasks import Task, load_for, load_task, trained_task
-from .tokenizer import load_tokenizer, tokenizer_hash
+from .tokenizer import commit_of, hub_folder, load_tokenizer, tokenizer_hash
 from .training import Log, Patience
 
 # %% ../nbs/43_finetuning.ipynb #aff9f42f
@@ -59,6 +59,7 @@ def _filled(rows, value, side="right"):
 def _labels(labels): # numbers, or lists of them
     return _filled(labels, -100) if isinstance(labels[0], list) else torch.tensor(labels)
 
+# %% ../nbs/43_finetuning.ipynb #890f8721
 def padded(
     tokenizer, # Of any family
     model:nn.Module=None, # Whose rows they are, see `tell_padding`; None: the right is filled up
@@ -323,25 +324,25 @@ def _count_look(folder):
 # %% ../nbs/43_finetuning.ipynb #4cf52d61
 class _Start:
     "What a fine-tuning begins with: rows of a task, a tokenizer, and the model that is to learn."
-    def __init__(self, dataset, task, model, tokenizer, args):
+    def __init__(self, dataset, task, model, tokenizer, args, revision):
+        self.facts, start = {}, model
+        if model is not None:
+            start = hub_folder(model, revision, weights=True)
+            here = made_here(start)
+            self.facts["start"] = dict(commit=commit_of(model, revision), made_here=here)
         self.dataset = load_task(dataset, task=task)
         self.task = task if isinstance(task, Task) else self.dataset.task
-        self.tokenizer = _tokenizer_of(tokenizer, model)
+        self.tokenizer = _tokenizer_of(tokenizer, start)
         self.asked = dict(model=model, **self.dataset.asked(self.task), **asdict(args))
         learned = self.dataset.train_rows(args.labels_per_class, args.seed)
-        self.net = self.task.new_model(model, self.tokenizer, self.dataset, args.size, args.seed)
+        unseen = self.dataset.of_split("validation") if args.eval_steps else None
+        self.net = self.task.new_model(start, self.tokenizer, self.dataset, args.size, args.seed)
         check_length(self.net, self.task.max_length)
         self.rows, counts = self.task.encode(learned, self.tokenizer)
-        self.unseen = self._unseen() if args.eval_steps else None
+        self.unseen = None
+        if args.eval_steps: self.unseen, _ = self.task.encode(unseen, self.tokenizer)
         words = dict(sha256=tokenizer_hash(self.tokenizer))
-        self.facts = dict(self.dataset.facts(learned, counts), tokenizer=words)
-
-    def _unseen(self):
-        "The encoded rows of the validation split; an `InputError` if there is none."
-        if "validation" in self.dataset:
-            return self.task.encode(self.dataset["validation"], self.tokenizer)[0]
-        raise InputError(f"{self.dataset.name}: there is no validation split to look at; "
-                         "give one, or leave eval_steps out")
+        self.facts |= dict(self.dataset.facts(learned, counts), tokenizer=words)
 
 # %% ../nbs/43_finetuning.ipynb #a5742120
 def finetune(
@@ -352,11 +353,12 @@ def finetune(
     tokenizer=None, # A tokenizer or the folder of one; None: the one beside `model`
     args:FinetuningArguments=FinetuningArguments(), # How it is learned
     resume:bool=False, # Go on from the last checkpoint in `out`
+    revision:str=None, # Branch, tag or commit of a `model` on the hub
 ) -> Run: # The finished run; its folder loads with the `AutoModelFor…` of the task
     "Train a model for `task` on `dataset` and score it; an `InputError` leaves no `out` behind."
     check_free(out, "finetune" if resume else None)
     args = args.for_start(model)
-    start = _Start(dataset, task, model, tokenizer, args)
+    start = _Start(dataset, task, model, tokenizer, args, revision)
     run = Run.start(out, "finetune", start.asked, resume, seed=args.seed, **start.facts)
     if run.done: return run
     log = [Log(run.log, run.rewind)]

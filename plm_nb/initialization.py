@@ -20,14 +20,19 @@ def baseline_losses(
 ) -> dict: # Nats per label of a model that knows nothing, and of one that only counted
     "The two losses that frame a curve: all tokens alike, and tokens by their frequency."
     counts = np.zeros(len(tokenizer))
+    v = len(tokenizer)
     for some in blocks.select_columns("input_ids").with_format("numpy").iter(4096):
         ids = np.concatenate(some["input_ids"])
-        counts += np.bincount(ids, minlength=len(tokenizer))
+        counts += np.bincount(ids, minlength=v)
     special = tokenizer.all_special_ids
     counts[special] = 0
-    share = counts[counts>0]/max(1, counts.sum())
-    return {"all tokens alike": math.log(len(tokenizer)-len(special)),
-            "by frequency": float(-(share*np.log(share)).sum())}
+    total = max(1, counts.sum())
+    seen = counts[counts>0]
+    share = seen/total
+    surprise = -np.log(share)
+    by_frequency = (share*surprise).sum()
+    alike = math.log(v-len(special))
+    return {"all tokens alike": alike, "by frequency": float(by_frequency)}
 
 # %% ../nbs/34_initialization.ipynb #cell-12
 def cooccurrence(
@@ -38,11 +43,13 @@ def cooccurrence(
     "How often each two tokens stand near each other in a document."
     v = len(tokenizer)
     start = roles(tokenizer).start
+    special = tokenizer.all_special_ids
     counts = sp.csr_matrix((v, v), dtype=np.float32)
     for at in range(0, len(blocks), 4096):
         ids = np.concatenate(blocks[at:at+4096]["input_ids"])
-        document = (ids==start).cumsum()
-        text = ~np.isin(ids, tokenizer.all_special_ids)
+        opens = ids==start
+        document = opens.cumsum()
+        text = ~np.isin(ids, special)
         for k in range(1, window+1):
             near = document[k:]==document[:-k]
             near &= text[k:] & text[:-k]
@@ -62,17 +69,20 @@ def counted_embeddings(
 ) -> np.ndarray: # `(v, at most width)` float32, standard deviation 1
     "Vectors whose products come nearest to the positive pointwise mutual information of `counts`."
     c = counts.tocoo()
-    row = np.asarray(counts.sum(1)).ravel()
-    row = np.maximum(row, 1e-9)
+    total = np.asarray(counts.sum(1))
+    row = np.maximum(total.ravel(), 1e-9)
     context = row**smoothing
     context = context/context.sum()
     by_chance = row[c.row]*context[c.col]
-    information = np.maximum(np.log(c.data/by_chance), 0)
+    ratio = c.data/by_chance
+    information = np.maximum(np.log(ratio), 0)
     positive = sp.csr_matrix((information, (c.row, c.col)), shape=counts.shape)
-    dimensions = min(width, counts.shape[0]-1)
+    v = counts.shape[0]
+    dimensions = min(width, v-1)
     u, s, _ = randomized_svd(positive, dimensions, n_iter=3, random_state=seed)
     vectors = u*np.sqrt(s)
-    return (vectors/max(vectors.std(), 1e-9)).astype(np.float32)
+    spread = max(vectors.std(), 1e-9)
+    return (vectors/spread).astype(np.float32)
 
 # %% ../nbs/34_initialization.ipynb #cell-18
 @torch.no_grad()
@@ -83,18 +93,22 @@ def init_from_counts(
     scale:float=0.1, # Standard deviation of the embedding; positions have 0.02
 ):
     "Set embedding and bias of `model` from counts in `blocks`, in two million tokens at most."
-    tokens = len(blocks)*len(blocks[0]["input_ids"])
+    n = len(blocks)
+    tokens = n*len(blocks[0]["input_ids"])
     every = 1+tokens//2**21
-    some = blocks.select(range(0, len(blocks), every))
+    some = blocks.select(range(0, n, every))
     counts = cooccurrence(some, tokenizer)
     frequency = np.asarray(counts.sum(1)).ravel()+1
     width = model.config.hidden_size
-    vectors = torch.from_numpy(counted_embeddings(counts, width))*scale
+    counted = counted_embeddings(counts, width)
+    vectors = torch.from_numpy(counted)*scale
     special = set(tokenizer.all_special_ids)
     words = [i for i in range(len(tokenizer)) if i not in special]
     embedding = model.get_input_embeddings().weight
     embedding[words, :vectors.shape[1]] = vectors[words]
-    log_frequency = torch.from_numpy(np.log(frequency/frequency.sum()))
-    model.get_output_embeddings().bias.copy_(log_frequency)
+    share = frequency/frequency.sum()
+    head = model.get_output_embeddings()
+    head.bias.copy_(torch.from_numpy(np.log(share)))
     if hasattr(model, "cls"): # BERT has a matrix before the embedding: it lets everything pass
-        model.cls.predictions.transform.dense.weight.copy_(torch.eye(width))
+        matrix = model.cls.predictions.transform.dense.weight
+        matrix.copy_(torch.eye(width))

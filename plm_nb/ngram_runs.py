@@ -27,12 +27,20 @@ def _documents(texts, tokenizer):
 def _counted_lines(model, tokenizer, texts):
     "A line for each of `texts`, scored by the `NGram` `model`."
     documents = _documents(texts, tokenizer)
-    ends = np.cumsum([len(d) for d in documents])
+    sizes = [len(document) for document in documents]
+    ends = np.cumsum(sizes)
     nats = np.split(model.nats(documents), ends[:-1])
     last = -1 if len(texts)==1 else None # a single text has no end to guess
     nats = [n[1:last] for n in nats]
     lines = text_rows(nats, tokenizer, texts)
     return [dict(row=i, **line) for i,line in enumerate(lines)]
+
+def _marks(tokenizer):
+    "The roles of special tokens in `tokenizer`, if one opens a text and another one closes it."
+    marks = roles(tokenizer)
+    if not marks.shared: return marks
+    raise InputError("an n-gram needs a token that opens a text and another one that closes it; "
+                     "take a tokenizer that has both")
 
 # %% ../nbs/37_ngram_runs.ipynb #6d43f450
 def count_ngrams(
@@ -47,23 +55,21 @@ def count_ngrams(
     check_whole(order=order)
     texts = Texts(corpus)
     tokenizer = texts.tokenizer = suited(tokenizer, "ngram", texts["train"])
-    if roles(tokenizer).shared:
-        raise InputError("an n-gram needs a token that opens a text and another one that closes it; "
-                         "take a tokenizer that has both")
-    documents = _documents(texts["train"], tokenizer)
+    opens = _marks(tokenizer).opens
     start = time.monotonic()
-    model = NGram.fit(documents, len(tokenizer), order, bos=roles(tokenizer).opens)
+    documents = _documents(texts["train"], tokenizer)
+    model = NGram.fit(documents, len(tokenizer), order, bos=opens)
     seconds = time.monotonic()-start
     asked = dict(objective="clm", arch="ngram", order=order)
     run = Run.start(out, "pretrain", asked, seed=seed, pipeline_tag="text-generation",
                     **texts.facts())
     saved = NGramForCausalLM.from_ngram(model, tokenizer)
-    saved.save_pretrained(run.path)
-    tokenizer.save_pretrained(run.path)
-    run.score_text("validation", _counted_lines(model, tokenizer, texts["validation"][:]))
+    for part in (saved, tokenizer): part.save_pretrained(run.path)
+    lines = _counted_lines(model, tokenizer, texts["validation"][:])
+    run.score_text("validation", lines)
     run.log(step=0, validation=run.record["results"]["validation"]["loss"])
-    run.record["training"] = dict(
-        steps=0, tokens=sum(len(d) for d in documents), seconds=round(seconds, 1),
-        loss_first=None, loss_last=None, parameters=saved.num_parameters())
+    tokens = sum(map(len, documents))
+    run.record["training"] = dict(steps=0, tokens=tokens, seconds=round(seconds, 1), loss_first=None,
+                                  loss_last=None, parameters=saved.num_parameters())
     run.finish()
     return run

@@ -36,6 +36,7 @@ def fields_of(
                 found += fields_of(node.module, base.id, but)
     return found
 
+# %% ../nbs/79_options.ipynb #97338fa9
 def parameters_of(
     f, # A function with comments on its parameters
 ) -> list[str]: # Lines of source, a parameter each

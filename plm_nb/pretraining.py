@@ -16,8 +16,8 @@ from datasets import DatasetDict
 from fastcore.basics import patch
 from .budgets import TrainerArguments, arguments, check_budget, has_bf16, in_their_words
 from .checkpoints import ResumableTrainer
-from .continuing import keeps_apart, pull_to_start, set_dropout, usual_objective
-from .continuing import weights_hash, with_replay
+from .continuing import keeps_apart, made_here, pull_to_start, set_dropout
+from .continuing import usual_objective, weights_hash, with_replay
 from .data import load_corpus
 from .files import InputError, check_positive, check_whole, plain_numbers
 from .initialization import baseline_losses, init_from_counts
@@ -25,7 +25,7 @@ from .models import SIZES, build, fast_attention, layout, load, saved_config
 from .objectives import OBJECTIVES, add_sentinels, check_objective
 from .packing import document_rows
 from .perplexity import longest_input, text_nats, text_rows
-from .runs import Run, check_free, fingerprint, kept_if_begun, made_here, text_figures
+from .runs import Run, check_free, fingerprint, kept_if_begun, text_figures
 from .tokenizer import commit_of, load_tokenizer, report, tokenizer_hash, train_tokenizer
 from .training import Log, Patience, Trainer
 from .vocabulary import add_tokens, carry_embeddings
@@ -81,7 +81,7 @@ class PretrainingArguments(TrainerArguments):
     mlm_probability:float|tuple = None # Share of tokens to predict, 0 to 1 (Python: first, last)
     init:str = None # counted or random; counted where that can be, if not given
     bf16:bool = None # Where the processor multiplies it in hardware, if not given
-    documents:str = None # packed, rows (a document each) or lines (one each); packed where it can be
+    documents:str = None # packed, rows (of one document) or lines; packed, where the model can
     add_tokens:int = None # Words that a model is given first, learned from the corpus
     replay:float = None # Share of the rows that come from the text to keep, 0 to 1
     l2_sp:float = 0. # Pull towards the weights that training starts from (L2-SP)
@@ -91,9 +91,9 @@ class PretrainingArguments(TrainerArguments):
         _check_documents(self)
         if self.budget: check_budget(**self.budget)
         check_whole(block_size=self.block_size, add_tokens=self.add_tokens)
-        check_positive(learning_rate=self.learning_rate, replay=self.replay, l2_sp=self.l2_sp or None)
-        if self.replay is not None and self.replay>=1:
-            raise InputError(f"replay {self.replay}: a share of the rows, less than 1")
+        check_positive(learning_rate=self.learning_rate, replay=self.replay,
+                       l2_sp=self.l2_sp or None)
+        if (self.replay or 0)>=1: raise InputError(f"replay {self.replay}: give less than 1")
         self.check()
 
     @property
@@ -126,8 +126,7 @@ def _settled(args, usual):
     objective = args.objective or usual["objective"]
     usual = dict(usual, mlm_probability=SHARES.get(objective), bf16=has_bf16())
     if not args.budget: usual["epochs"] = 1.
-    left_open = {k: v for k,v in usual.items() if getattr(args, k) is None}
-    return replace(args, **left_open)
+    return replace(args, **{k: v for k,v in usual.items() if getattr(args, k) is None})
 
 # %% ../nbs/36_pretraining.ipynb #cell-22
 def _with_tokens(rows, tokenizer, split):

@@ -243,7 +243,7 @@ def _best_spans(model, tokenizer, windows, longest, batch_size):
     best = {}
     if not len(windows): return best
     rows, places = windows["row"][:], windows["places"][:]
-    for numbers,batch in by_length(windows, padded(tokenizer, model), batch_size):
+    for numbers,batch in by_length(windows, padded(tokenizer), batch_size):
         output = model(**batch.to(model.device))
         starts = output.start_logits.float().cpu().numpy()
         ends = output.end_logits.float().cpu().numpy()

@@ -142,10 +142,13 @@ class TaskDataset(DatasetDict):
 
     def train_rows(self, per_class:int=None, seed:int=0) -> Dataset:
         "The rows to learn from: all, or so many of each class; an `InputError` if there are none."
-        if "train" not in self:
-            raise InputError(f"{self.name}: there is no train split to learn from; give one")
-        if per_class is None: return self["train"]
-        return sample_per_class(self["train"], per_class, seed)
+        rows = self.of_split("train")
+        return rows if per_class is None else sample_per_class(rows, per_class, seed)
+
+    def of_split(self, name:str) -> Dataset:
+        "The rows of the split `name`; an `InputError` if there are none."
+        if name in self: return self[name]
+        raise InputError(f"{self.name}: there is no {name} split; give one")
 
     def asked(self, task:Task) -> dict:
         "What whoever uses a model for `task` later must know of its training."
@@ -296,9 +299,7 @@ def task_of(
     model:str|Path, # A run folder, any folder transformers can read, or a hub name
 ) -> str|None: # A key of `TASKS`; None: it cannot be told
     "The task that the model at `model` was trained for."
-    named = _trained_with(model).get("task")
-    if named: return named
-    return _by_head(saved_config(model).architectures)
+    return _trained_with(model).get("task") or _by_head(saved_config(model).architectures)
 
 # %% ../nbs/40_tasks.ipynb #7c18c523
 def trained_reading(model:str|Path) -> dict: # In the words of `load_task`

@@ -215,7 +215,7 @@ def tag_probabilities(
     windows, _ = encode_words(Dataset.from_dict(dict(words=words)), tokenizer, None,
                               max_length, doc_stride)
     if not len(windows): return found
-    all_logits = row_logits(model, windows, padded(tokenizer, model), batch_size)
+    all_logits = row_logits(model, windows, padded(tokenizer), batch_size)
     for row,labelled,logits in zip(windows["row"], windows["labelled_words"], all_logits):
         p = torch.from_numpy(logits).softmax(-1).numpy()
         for position,word in enumerate(labelled):

@@ -167,10 +167,8 @@ class Trainer(transformers.Trainer):
         super().__init__(*args, **kwargs)
         if self.args.save_strategy=="no": # stock makes the folder all the same
             with suppress(OSError): os.rmdir(self.args.output_dir)
-        self.minutes = minutes
-        self.warmup = warmup
-        self.decay = min(decay, 1-warmup)
-        self.eval_collator = eval_collator
+        self.minutes, self.eval_collator = minutes, eval_collator
+        self.warmup, self.decay = warmup, min(decay, 1-warmup)
         self.seconds_before = 0. # of training before an interruption
         self._start = time.monotonic()
         self.model_accepts_loss_kwargs = True

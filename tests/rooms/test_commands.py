@@ -4,15 +4,16 @@ from dataclasses import fields
 import pytest
 from fastcore.docments import docments
 from plm_nb import commands
+from plm_nb.budgets import TrainerArguments
 from plm_nb.files import InputError
 from plm_nb.finetuning import FinetuningArguments
 from plm_nb.pretraining import PretrainingArguments
 
-@pytest.mark.parametrize("verb, kind, but", [("pretrain", PretrainingArguments, {"bf16"}), ("finetune", FinetuningArguments, set())])
+@pytest.mark.parametrize("verb, kind, but", [("pretrain", PretrainingArguments, {"bf16", "settings"}), ("finetune", FinetuningArguments, {"settings"})])
 def test_settings_are_typed_once(verb, kind, but):
     "Every field of the arguments is an option, with its type, its default and its comment."
     own, said = inspect.signature(commands.COMMANDS[verb]).parameters, docments(commands.COMMANDS[verb], full=True)
-    comments = docments(kind, full=True)
+    comments = {**docments(kind, full=True), **{f.name: docments(TrainerArguments, full=True)[f.name] for f in fields(TrainerArguments)}}
     for f in fields(kind):
         assert (f.name in own)==(f.name not in but), f.name
         if f.name in but or own[f.name].default is None: continue

@@ -131,10 +131,10 @@ def test_a_job_knows_its_limits(tokenizer):
     with pytest.raises(InputError, match='max_length and max_target'):
         Summarization(max_length=500, max_target=64, arch='gpt2').new_model(None, tokenizer, None, 'tiny')
     Summarization(max_length=448, max_target=64, arch='gpt2').new_model(None, tokenizer, None, 'tiny')
-    Summarization(max_length=500, max_target=64).new_model(None, tokenizer, None, 'tiny')
+    model = Summarization(max_length=500, max_target=64).new_model(None, tokenizer, None, 'tiny')
     with pytest.raises(InputError, match='max_length'): Dialogue(max_length=513).new_model(None, tokenizer, None, 'tiny')
     with pytest.raises(InputError, match='dialogue needs a decoder'): Dialogue(arch='bart').new_model(None, tokenizer, None, 'tiny')
-    with pytest.raises(InputError, match='text 2 is empty'): Translation().predict(None, tokenizer, ['a', ''])
+    with pytest.raises(InputError, match='text 2 is empty'): Translation().predict(model, tokenizer, ['a', ''])
 
 def test_rivals():
     train = pairs(['red apple', 'green pear', '红苹果'], ['A', 'B', 'C'])
