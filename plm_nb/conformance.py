@@ -14,8 +14,8 @@ from pathlib import Path
 import torch, transformers
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from .files import InputError
-from .engines import (PLANTED_TOKEN, Subject, embedded_ids, learns, logits_of,
-                            with_dropout)
+from .finetuning import tell_padding
+from .engines import PLANTED_TOKEN, Subject, embedded_ids, learns, logits_of, with_dropout
 
 # %% ../nbs/73_conformance.ipynb #cell-30
 INVARIANTS = {} # name to a function and its tolerance
@@ -104,9 +104,8 @@ def _accumulation(s):
         step = (start-_weights(trainer.model))*scale
         away = (step-gradient).abs().max()/scale
         differences += [abs(losses[size]/right-1), away.item()]
-    detail = (f"loss {losses[8]:.3f} in one batch of 8, {losses[2]:.3f} in four parts of 2; "
-              f"by hand {right:.3f}")
-    return _largest(differences), detail
+    found = f"loss {losses[8]:.3f} in one batch of 8, {losses[2]:.3f} in four parts of 2"
+    return _largest(differences), f"{found}; by hand {right:.3f}"
 
 # %% ../nbs/73_conformance.ipynb #cell-41
 @_invariant(1e-5)
@@ -135,7 +134,8 @@ def _relative(a, b):
 def _padding_side(s):
     "Largest difference of a row's logits alone and beside a longer row."
     rows = [dict(input_ids=ids) for ids in (s.document(5), s.document(13, 1))]
-    side = s.tokenizer.padding_side if s.engine=="stock" else "right"
+    ours = s.engine=="ours"
+    side = tell_padding(s.model, s.tokenizer) if ours else s.tokenizer.padding_side
     n = len(rows[0]["input_ids"])
     alone, beside = s.logits(rows[:1])[0], s.logits(rows, side)[0]
     if s.kind not in ("text-classification", "denoise"): # a logit for each token
@@ -160,9 +160,7 @@ def _second_document(s, batch, start):
 @_invariant(1e-4)
 def _packing(s):
     "Largest change of a document's logits if its neighbor changes or goes."
-    own_rows = s.engine=="ours" and s.kind!="permutation" and not s.isolated
-    if own_rows or s.kind not in ("mlm", "clm", "permutation"):
-        raise InputError("a row holds one document, or one pair")
+    if not s.packs: raise InputError("a row holds one document, or one pair")
     first, second = s.packed(8), s.packed(14, 1)
     start = len(first)
     collator = s.collator(.5, seed=0)
@@ -340,10 +338,12 @@ def _eos(s):
     if s.kind=="denoise": rows = [dict(input_ids=ids, labels=ids[-5:]) for ids in documents]
     elif s.engine=="stock": rows = [dict(input_ids=ids) for ids in documents]
     else:
-        packed = [s.packed(6+i, i) for i in range(6)]
-        rows = [dict(input_ids=sum(packed, [])+[s.roles.start])] # and the next one begins
-    labels = s.collator(seed=0)(rows)["labels"][:, 1:] # the first of a row is not predicted
-    n = int((labels==s.roles.closes).sum())
+        row = [s.roles.start]
+        for i in range(6): row = [*s.packed(6+i, i), *row]
+        rows = [dict(input_ids=row)]
+    labels = s.collator(seed=0)(rows)["labels"]
+    ends = labels[:, 1:]==s.roles.closes # the first of a row is not predicted
+    n = int(ends.sum())
     return 1-n/len(documents), f"the ends of {n} of {len(documents)} texts are labels"
 
 # %% ../nbs/73_conformance.ipynb #cell-72

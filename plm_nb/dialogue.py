@@ -155,7 +155,7 @@ def _pieces(messages, tokenizer, ask):
 
 # %% ../nbs/48_dialogue.ipynb #48d10006
 def _end(ids, tokenizer):
-    "How many of `ids`, which a template writes behind an answer, end it: a mark and space before it."
+    "How many of `ids`, which stand behind an answer, end it: a mark, and space before it."
     marks = {i for i,token in tokenizer.added_tokens_decoder.items() if token.special}
     places = [place for place,i in enumerate(ids) if i in marks]
     if places and not tokenizer.decode(ids[:places[0]]).strip(): return places[0]+1

@@ -127,10 +127,11 @@ class Subject:
         self.scratch = tempfile.TemporaryDirectory()
 
     @cached_property
-    def isolated(self):
-        "Do our rows hold several documents, which do not see each other?"
-        packs = self.engine=="ours" and self.kind in ("mlm", "clm")
-        return packs and keeps_apart(self.model, self.tokenizer, self.kind=="clm")
+    def packs(self):
+        "Does a row hold several documents? Ours do where the model can keep them apart."
+        if self.kind not in ("mlm", "clm"): return self.kind=="permutation"
+        if self.engine=="stock": return True
+        return keeps_apart(self.model, self.tokenizer, self.kind=="clm")
 
     def ids(self, n, seed=0):
         "Draw `n` ids that are not special, `(n,)` int64."
@@ -142,7 +143,7 @@ class Subject:
         return self.roles.row(self.ids(n, seed).tolist())
 
     def packed(self, n, seed=0):
-        "The same as it stands in a packed row: where one mark opens and closes, the next begins there."
+        "The same as `pack` lays it: one mark that opens and closes stands once between two."
         marks = self.roles
         after = [] if marks.shared else [marks.closes]
         return [marks.start, *self.ids(n, seed).tolist(), *after]
@@ -232,7 +233,7 @@ def _our_collator(subject, mlm_probability, seed):
     settings = {}
     if kind!="clm": settings["mlm_probability"] = mlm_probability
     if kind=="mlm": settings.update(layout(subject.model.config))
-    if kind in ("mlm", "clm"): settings["isolated"] = subject.isolated
+    if kind in ("mlm", "clm"): settings["isolated"] = subject.packs
     if kind=="denoise": settings["infill"] = _infills(tok)
     return OBJECTIVES[kind].collator(tok, seed=seed, **settings)
 

@@ -126,9 +126,8 @@ def _check_arguments(args):
     check_whole(labels_per_class=args.labels_per_class)
     args.check()
     of_adamw = [name for name in args.settings or {} if name.startswith(("adam_", "optim"))]
-    if of_adamw:
-        raise InputError(f"set {of_adamw[0]}: would have no effect, two rates need an optimizer "
-                         "of their own; leave it out")
+    if of_adamw: raise InputError(
+        f"set {of_adamw[0]}: would have no effect, the optimizer has two rates; leave it out")
     some = re.fullmatch("last-0*[1-9][0-9]*", str(args.trainable))
     if args.trainable not in ("all", "head", "lora") and not some:
         raise InputError(f"trainable {args.trainable!r}: unknown; "

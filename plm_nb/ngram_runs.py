@@ -24,8 +24,8 @@ def _documents(texts, tokenizer):
     marks = roles(tokenizer)
     return [np.array(marks.row(ids)) for ids in encode(texts, tokenizer)]
 
-def _counted_lines(model, tokenizer, texts):
-    "A line for each of `texts`, scored by the `NGram` `model`."
+def _score(run, model, tokenizer, texts):
+    "Keep in `run` a line for each of `texts`, scored by the `NGram` `model`."
     documents = _documents(texts, tokenizer)
     sizes = [len(document) for document in documents]
     ends = np.cumsum(sizes)
@@ -33,7 +33,9 @@ def _counted_lines(model, tokenizer, texts):
     last = -1 if len(texts)==1 else None # a single text has no end to guess
     nats = [n[1:last] for n in nats]
     lines = text_rows(nats, tokenizer, texts)
-    return [dict(row=i, **line) for i,line in enumerate(lines)]
+    run.score_text("validation", [dict(row=i, **line) for i,line in enumerate(lines)])
+    found = run.record["results"]["validation"]
+    run.log(step=0, validation=found["loss"])
 
 def _marks(tokenizer):
     "The roles of special tokens in `tokenizer`, if one opens a text and another one closes it."
@@ -58,18 +60,17 @@ def count_ngrams(
     opens = _marks(tokenizer).opens
     start = time.monotonic()
     documents = _documents(texts["train"], tokenizer)
-    model = NGram.fit(documents, len(tokenizer), order, bos=opens)
+    v = len(tokenizer)
+    model = NGram.fit(documents, v, order, bos=opens)
     seconds = time.monotonic()-start
     asked = dict(objective="clm", arch="ngram", order=order)
     run = Run.start(out, "pretrain", asked, seed=seed, pipeline_tag="text-generation",
                     **texts.facts())
     saved = NGramForCausalLM.from_ngram(model, tokenizer)
     for part in (saved, tokenizer): part.save_pretrained(run.path)
-    lines = _counted_lines(model, tokenizer, texts["validation"][:])
-    run.score_text("validation", lines)
-    run.log(step=0, validation=run.record["results"]["validation"]["loss"])
-    tokens = sum(map(len, documents))
-    run.record["training"] = dict(steps=0, tokens=tokens, seconds=round(seconds, 1), loss_first=None,
-                                  loss_last=None, parameters=saved.num_parameters())
+    _score(run, model, tokenizer, texts["validation"][:])
+    run.record["training"] = dict(
+        steps=0, tokens=sum(map(len, documents)), seconds=round(seconds, 1), loss_first=None,
+        loss_last=None, parameters=saved.num_parameters())
     run.finish()
     return run

@@ -188,13 +188,16 @@ def history(self:Run) -> pd.DataFrame: # A row per logged step
     return pd.DataFrame(read_json_lines(self.path/"log.jsonl"))
 
 # %% ../nbs/32_runs.ipynb #cell-26
+def _total(lines, name): return sum(line[name] for line in lines)
+
 def text_figures(
-    lines:list[dict], # With `nats` and `tokens`; perhaps `bytes`, `characters` and `words`
-) -> dict: # `loss` (nats per token) and `tokens`; where there are bytes, the surprise in every unit
+    lines:list[dict], # With `nats`, `tokens`; perhaps `bytes`, `characters`, `words`, `pair_right`
+) -> dict: # `loss` (nats per token), `tokens`, where there are bytes the surprise in every unit
     "The figures of `lines` about text that a language model has read."
-    nats = sum(line["nats"] for line in lines)
-    tokens = sum(line["tokens"] for line in lines)
+    nats, tokens = _total(lines, "nats"), _total(lines, "tokens")
     units = in_every_unit(lines) if "bytes" in lines[0] else {}
+    if "pair_right" in lines[0]:
+        units["pair_accuracy"] = _total(lines, "pair_right")/len(lines)
     return dict(loss=nats/tokens, tokens=tokens, **units)
 
 @patch

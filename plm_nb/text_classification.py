@@ -22,10 +22,9 @@ from .finetuning import padded, row_logits
 from .metrics import confusion, plot_confusion, scores
 from .models import AUTO_CLASSES, HEAD_LABELS, build, check_length, load, saved_config
 from .packing import marked_pairs, roles
-from .tables import Columns, as_plain, check_texts, checked, class_name
-from .tables import class_problem, known_labels, label_list, labels_problem
-from .tables import list_problem, number_problem, problem_type_of
-from .tables import several_columns, string_problem, told_type
+from .tables import Columns, as_plain, check_texts, checked, class_name, class_problem
+from .tables import known_labels, label_list, labels_problem, list_problem, number_problem
+from .tables import problem_type_of, several_columns, string_problem, told_type
 from .tasks import Task
 from .text_metrics import label_scores, number_scores
 
@@ -83,12 +82,11 @@ def encode_rows(
     second = rows["text2"][:] if "text2" in rows.column_names else None
     with marked_pairs(tokenizer):
         least = 1+tokenizer.num_special_tokens_to_add(pair=second is not None)
-        if max_length<least: raise InputError(
-            f"max_length {max_length}: give at least {least}, special tokens included")
+        if max_length<least: raise InputError(f"max_length {max_length}: give at least {least}")
         ids = tokenizer(rows["text"][:], second, truncation=True, max_length=max_length)
     cut = sum(bool(encoding.overflowing) for encoding in ids.encodings)
-    one = [roles(tokenizer).pads] # stands for an empty text where nothing opens or closes one
-    found = dict(input_ids=[row or one for row in ids["input_ids"]])
+    empty = [roles(tokenizer).pads] # where nothing opens or closes a text
+    found = dict(input_ids=[row or empty for row in ids["input_ids"]])
     if second and "token_type_ids" in ids: found["token_type_ids"] = ids["token_type_ids"]
     if "label" in rows.column_names: found["labels"] = _targets(rows)
     return Dataset.from_dict(found), cut
@@ -146,8 +144,7 @@ def class_probabilities(
     check_length(model, max_length)
     if not len(texts): raise InputError("no text to predict; give at least one")
     check_texts(texts, "text")
-    columns = dict(text=texts)
-    if text2 is not None: columns["text2"] = text2
+    columns = dict(text=texts) if text2 is None else dict(text=texts, text2=text2)
     rows, cut = encode_rows(Dataset.from_dict(columns), tokenizer, max_length)
     if cut: warn(f"{cut} of {len(texts)} texts were cut at {max_length} tokens", stacklevel=2)
     found = row_logits(model, rows, padded(tokenizer, model), batch_size)
@@ -170,8 +167,7 @@ def _decision(model, probabilities):
 def _second_text(table, columns, pairs):
     "`columns` with that of the second text, where rows are pairs or the table has one."
     if pairs is False and columns.text2 is not None:
-        raise InputError(f"text2 {columns.text2}: the model was trained on single texts; "
-                         "leave it out")
+        raise InputError(f"text2 {columns.text2}: the model was trained on single texts; drop it")
     if pairs or pairs is None and "text2" in table: return columns.with_usual(text2="text2")
     return columns
 
@@ -355,9 +351,8 @@ class MultipleChoice(Task):
         texts = checked(table, columns.text, path)
         labels = checked(table, columns.label, path, class_problem)
         choices = several_columns(table, columns.text2, path)
-        right = []
-        for i,(some,label) in enumerate(zip(choices, labels)):
-            right.append(right_choice(some, label, path, i))
+        rows = enumerate(zip(choices, labels))
+        right = [right_choice(some, label, path, i) for i,(some,label) in rows]
         return pd.DataFrame(dict(text=texts, choices=choices, label=right))
 
     def key(self, row): return row["text"]

@@ -32,15 +32,13 @@ from .tokenizer import encode
 
 # %% ../nbs/47_text_generation.ipynb #6d03b981
 def _read_lines(path, encoding):
-    "The lines of a file, without their line ends."
+    "The lines of a file, without their line ends; none may be empty."
     text = read_text(path, encoding).removesuffix("\n")
-    return [line.rstrip("\r") for line in text.split("\n")]
-
-def _check_lines(path, lines):
-    "Refuse an empty line."
+    lines = [line.rstrip("\r") for line in text.split("\n")]
     for i,line in enumerate(lines, 1):
         if line.strip(): continue
         raise InputError(f"{path}: line {i} is empty; fill it in, or remove it from both files")
+    return lines
 
 def read_parallel(
     source:str, # Two paths with a comma between them: `a.en,a.zh`
@@ -52,10 +50,7 @@ def read_parallel(
         raise InputError(f"{source}: {len(paths)} files; name two, the source and its answers")
     texts, targets = [_read_lines(path, encoding) for path in paths]
     if len(texts)!=len(targets):
-        counts = f"{len(texts)} lines and {len(targets)}"
-        raise InputError(f"{source}: {counts}; line i must answer line i")
-    _check_lines(paths[0], texts)
-    _check_lines(paths[1], targets)
+        raise InputError(f"{source}: {len(texts)} lines and {len(targets)}; line i answers line i")
     return pd.DataFrame(dict(text=texts, target=targets))
 
 # %% ../nbs/47_text_generation.ipynb #6d03b902
@@ -162,10 +157,9 @@ def _target_ids(text, tokenizer, max_target, first):
 
 def _check_pair(i, text, targets):
     "Refuse row `i` if it has no source or no target."
-    if not text.strip():
-        raise InputError(f"row {i+1}: no text; fill it in or remove the row")
-    if not targets or not targets[0].strip():
-        raise InputError(f"row {i+1}: no target; fill it in or remove the row")
+    for name,given in (("text", [text]), ("target", targets)):
+        if given and given[0].strip(): continue
+        raise InputError(f"row {i+1}: no {name}; fill it in or remove the row")
 
 # %% ../nbs/47_text_generation.ipynb #cb920701
 def encode_pairs(
@@ -187,12 +181,9 @@ def encode_pairs(
         target, target_cut = _target_ids(targets[0], tokenizer, max_target, first)
         cut["sources cut"] += source_cut
         cut["targets cut"] += target_cut
-        if causal:
-            inputs.append(source+target)
-            labels.append([-100]*len(source)+target)
-        else:
-            inputs.append(source)
-            labels.append(target)
+        unlearned = [-100]*len(source)
+        inputs.append(source+target if causal else source)
+        labels.append(unlearned+target if causal else target)
     return Dataset.from_dict(dict(input_ids=inputs, labels=labels)), cut
 
 # %% ../nbs/47_text_generation.ipynb #154d0858
@@ -219,29 +210,25 @@ def warm_start(
     masked = load(model, "fill-mask", tokenizer=tokenizer)
     family = masked.config.model_type
     if family not in ("bert", "roberta"):
-        advice = "give a model of the bert or roberta family"
-        raise InputError(f"{model}: {family} has no attention to a source; {advice}")
+        raise InputError(f"{model}: {family} has no attention to a source; give a bert or roberta")
     encoder, decoder = _two_copies(masked, seed)
     found = EncoderDecoderModel(encoder=encoder, decoder=decoder)
     marks = roles(tokenizer)
-    ids = dict(pad_token_id=marks.pads, eos_token_id=marks.closes,
-               decoder_start_token_id=marks.start)
+    ids = dict(pad_token_id=marks.pads, eos_token_id=marks.closes)
+    ids["decoder_start_token_id"] = marks.start
     found.config.update(dict(**ids, vocab_size=masked.config.vocab_size))
     found.generation_config.update(**ids)
     return found.eval()
 
 # %% ../nbs/47_text_generation.ipynb #b0a0c134
-def _writes_as(heads):
-    "Which of the `heads` of a family writes; None if none does."
-    for head in ("text2text-generation", "text-generation"):
-        if head in heads: return head
-
 def _writing_head(arch):
     "The head with which family `arch` writes."
-    head = _writes_as(ARCHS.get(arch, ()))
-    if head: return head
-    writing = ", ".join(name for name,heads in ARCHS.items() if _writes_as(heads))
-    raise InputError(f"arch {arch!r} does not write; choose from {writing}")
+    writers = {}
+    for name,heads in ARCHS.items():
+        own = {"text-generation", "text2text-generation"}.intersection(heads)
+        if own: writers[name] = own.pop()
+    if arch in writers: return writers[arch]
+    raise InputError(f"arch {arch!r} does not write; choose from {', '.join(writers)}")
 
 def new_writer(
     start:str|Path|None, # A folder or hub name; None: random weights
@@ -254,8 +241,7 @@ def new_writer(
     if start is None: return build(size, tokenizer, _writing_head(arch), arch, seed=seed)
     found = saved_config(start)
     masked = "ForMaskedLM" in str(found.architectures)
-    if masked or found.model_type in ("bert", "roberta"):
-        return warm_start(start, tokenizer, seed)
+    if masked or found.model_type in ("bert", "roberta"): return warm_start(start, tokenizer, seed)
     return load_writer(start, tokenizer)
 
 # %% ../nbs/47_text_generation.ipynb #b0a0c101
@@ -274,9 +260,8 @@ def ends_at(
     token:int, # An id
 ):
     "Let `generate` stop at `token`, beside whatever it stops at already."
-    ends = model.generation_config.eos_token_id
-    if ends is None: ends = []
-    if isinstance(ends, int): ends = [ends]
+    known = model.generation_config.eos_token_id
+    ends = [] if known is None else as_list(known)
     if token not in ends: model.generation_config.eos_token_id = [*ends, token]
 
 # %% ../nbs/47_text_generation.ipynb #1776aea4
@@ -312,8 +297,7 @@ class Translation(Task):
         self.causal = not model.config.is_encoder_decoder
         self.first = model.generation_config.forced_bos_token_id
         ends_at(model, roles(tokenizer).closes)
-        names = "max_length and max_target"
-        check_positions(model.config, self.max_length, self.max_target, names)
+        check_positions(model.config, self.max_length, self.max_target, "max_length, max_target")
         return model
 
     def load_model(self, folder): return load_writer(folder)
@@ -353,14 +337,10 @@ def lines(self:Translation, model, tokenizer, rows):
     return written_lines(rows["target"], said)
 
 # %% ../nbs/47_text_generation.ipynb #47383c01
-def _references_and_predictions(lines):
-    references = [line["label"] for line in lines]
-    predictions = [line["prediction"] for line in lines]
-    return references, predictions
-
 @patch
 def score(self:Translation, lines, weights=None):
-    references, predictions = _references_and_predictions(lines)
+    table = pd.DataFrame(lines)
+    references, predictions = list(table.label), list(table.prediction)
     words = bleu(references, predictions, weights=weights)
     characters = chrf(references, predictions, weights=weights)
     return dict(bleu=words["bleu"], chrf=characters["chrf"])
@@ -371,8 +351,8 @@ class Summarization(Translation):
     datasets = {"docs-headline": docs_headline}
 
     def score(self, lines, weights=None):
-        references, predictions = _references_and_predictions(lines)
-        return rouge(references, predictions, weights=weights)
+        table = pd.DataFrame(lines)
+        return rouge(list(table.label), list(table.prediction), weights=weights)
 
 # %% ../nbs/47_text_generation.ipynb #07fec409
 _sentence_ends = re.compile(r"(?<=[.!?؟۔।॥])\s+|(?<=[。！？｡။។])\s*|\n\n+") # the latter need no space

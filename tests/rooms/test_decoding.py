@@ -5,7 +5,7 @@ import pytest, torch
 from transformers import (AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM, BertForNextSentencePrediction,
                           EncoderDecoderModel)
 from plm_nb.files import InputError
-from plm_nb.decoding import check_positions, fill, follows, generate, next_tokens, pair_accuracy
+from plm_nb.decoding import check_positions, fill, follows, generate, next_tokens, pairs_right
 from plm_nb.models import build, config
 from plm_nb.ngram import NGram, NGramForCausalLM
 from plm_nb.objectives import sentence_pairs
@@ -291,12 +291,12 @@ def test_what_cannot_be_filled(masked):
     with pytest.raises(InputError, match='positions'): fill(model, tok, 'the cat '*500+'___')
 
 def test_pairs_are_answered_alike_in_any_batch(tokenizer):
-    "`follows` and `pair_accuracy` ask the same question, with and without padding, of either class that has the head."
+    "`follows` and `pairs_right` ask the same question, with and without padding, of either class that has the head."
     pair = build('tiny', tokenizer, 'pretraining', seed=1)
     for p in pair.cls.seq_relationship.parameters(): p.data.mul_(30)
     texts = [f'{a} {b}. {b} {c} {a}.' for a,b,c in zip(WORDS, WORDS[1:], WORDS[2:])]
     rows = sentence_pairs(texts, tokenizer, 24)
-    assert len({pair_accuracy(pair, tokenizer, rows, n) for n in (1, 3, 32)})==1
+    assert len({tuple(pairs_right(pair, tokenizer, rows, n)) for n in (1, 3, 32)})==1
     alone = BertForNextSentencePrediction(pair.config)
     alone.load_state_dict(pair.state_dict(), strict=False)
     for model in (pair, alone):

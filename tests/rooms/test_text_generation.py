@@ -128,7 +128,7 @@ def test_learned_saved_and_opened_by_plain_transformers(toy, tokenizer, tmp_path
         assert theirs.decode(said, skip_special_tokens=True)==line['prediction']
 
 def test_a_job_knows_its_limits(tokenizer):
-    with pytest.raises(InputError, match='max_length and max_target'):
+    with pytest.raises(InputError, match='max_length, max_target'):
         Summarization(max_length=500, max_target=64, arch='gpt2').new_model(None, tokenizer, None, 'tiny')
     Summarization(max_length=448, max_target=64, arch='gpt2').new_model(None, tokenizer, None, 'tiny')
     model = Summarization(max_length=500, max_target=64).new_model(None, tokenizer, None, 'tiny')
