@@ -189,7 +189,6 @@ def history(self:Run) -> pd.DataFrame: # A row per logged step
 
 # %% ../nbs/32_runs.ipynb #cell-26
 def _total(lines, name): return sum(line[name] for line in lines)
-
 def text_figures(
     lines:list[dict], # With `nats`, `tokens`; perhaps `bytes`, `characters`, `words`, `pair_right`
 ) -> dict: # `loss` (nats per token), `tokens`, where there are bytes the surprise in every unit
