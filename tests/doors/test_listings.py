@@ -29,6 +29,8 @@ from typed import plm
 
 TEXT = "the cat hates fresh milk."
 PAIRS = [(text, int("likes" in text or "buys" in text)) for text in SENTENCES]
+UNSEEN = PAIRS[::5]
+SEEN = [pair for i,pair in enumerate(PAIRS) if i%5]
 AS_THEY_DO = dict(epochs=1, batch_size=64, save_steps=10_000, save_total_limit=2)
 LINE_BY_LINE = PretrainingArguments(documents="lines", block_size=128, mlm_probability=.15, **AS_THEY_DO)
 
@@ -39,7 +41,8 @@ def there(tmp_path_factory):
     "What the articles take from the hub: a masked model, one that writes, one with both heads of BERT; and a file of lines."
     root = tmp_path_factory.mktemp("listings")
     bert, gpt2 = (publish(family, root/family) for family in ("bert", "gpt2"))
-    hf.BertForPreTraining(hf.BertConfig.from_pretrained(bert)).save_pretrained(root/"both")
+    torch.manual_seed(0)
+    hf.BertForPreTraining.from_pretrained(bert).save_pretrained(root/"both")
     hf.BertTokenizer.from_pretrained(bert).save_pretrained(root/"both")
     (root/"lines.txt").write_text("\n\n".join(SENTENCES*3), encoding="utf-8")
     return Place(bert, gpt2, root/"both", root/"lines.txt", root)
@@ -49,8 +52,8 @@ def gone_on(there): return pretrain(there.corpus, out=there.root/"gone_on", mode
 
 @pytest.fixture(scope="module")
 def classifier(there, gone_on):
-    args = FinetuningArguments(epochs=8, learning_rate=1e-3)
-    rows = dict(train=PAIRS[::2]+PAIRS[1::4], validation=PAIRS[3::4])
+    args = FinetuningArguments(epochs=8, learning_rate=1e-3, head_learning_rate=5e-3)
+    rows = dict(train=SEEN, validation=UNSEEN)
     return finetune(rows, there.root/"classifier", model=gone_on.path, args=args)
 
 def encoded(folder, text=TEXT): return load_tokenizer(folder)(text, return_tensors="pt")
@@ -98,21 +101,20 @@ def test_fine_tuning_from_pairs(gone_on, tmp_path):
 def test_cross_validation_and_grid_search(there):
     "Each part is answered by a model that learned from the others; the rate at which nothing is learned loses."
     texts, labels = zip(*PAIRS)
-    model = TextClassifier(there.bert, epochs=6, learning_rate=1e-3)
+    model = TextClassifier(there.bert, epochs=8, learning_rate=1e-3)
     found = cross_val_score(model, texts, labels, cv=2, error_score="raise")
     assert len(found)==2 and min(found)>.7
-    search = GridSearchCV(model, dict(learning_rate=[1e-9, 1e-3]), cv=2, error_score="raise")
-    assert search.fit(texts, labels).best_params_==dict(learning_rate=1e-3) and search.score(texts, labels)>.7
+    search = GridSearchCV(model, dict(learning_rate=[1e-9, 1e-3]), cv=2, error_score="raise", refit=False)
+    assert search.fit(texts, labels).best_params_==dict(learning_rate=1e-3)
 
 def test_accuracy_precision_recall_and_f1(classifier):
     "Of rows that it never saw, as scikit-learn computes them from the answers."
-    unseen = PAIRS[3::4]
-    found = evaluate(classifier.path, dict(validation=unseen))
-    said = [int(answer["label"]) for answer in predict(classifier.path, [text for text,_ in unseen])]
-    true = [label for _,label in unseen]
+    found = evaluate(classifier.path, dict(validation=UNSEEN))
+    said = [int(answer["label"]) for answer in predict(classifier.path, [text for text,_ in UNSEEN])]
+    true = [label for _,label in UNSEEN]
     *expected, _ = precision_recall_fscore_support(true, said, average="macro")
     assert [found["precision"], found["recall"], found["f1"]]==pytest.approx(expected)
-    assert found["accuracy"]==pytest.approx(np.mean(np.equal(said, true))) and found["n"]==len(unseen)
+    assert found["accuracy"]==pytest.approx(np.mean(np.equal(said, true))) and found["n"]==len(UNSEEN)
     assert found["accuracy"]>.7
 
 # The second: what a model says of a sentence
@@ -244,7 +246,8 @@ def test_a_model_that_reads_from_left_to_right_learns_and_writes(there, tmp_path
     assert written["generated_text"]=="my uncle buys"+answer["text"] and any(what in answer["text"] for what in WHAT)
 
 def test_bleu():
-    good, poor = (bleu([[TEXT], [SENTENCES[0]]], [TEXT, text]) for text in (SENTENCES[0], SENTENCES[-1]))
+    references = [[TEXT], [SENTENCES[0]]]
+    good, poor = (bleu(references, [TEXT, text])["bleu"] for text in (SENTENCES[0], SENTENCES[-1]))
     assert good==pytest.approx(100) and 0<poor<good
 
 # The fifth: a new model and a trainer, then rows to look at on the way
@@ -276,24 +279,20 @@ def test_a_new_model_and_a_trainer(there, tmp_path):
 def test_fine_tuning_with_rows_to_look_at(there, tmp_path):
     "Looks at rows that it does not learn from, in the log and at the end."
     args = FinetuningArguments(epochs=1, batch_size=16, eval_steps=2, save_steps=4, save_total_limit=2)
-    run = finetune(dict(train=PAIRS[:96], validation=PAIRS[96:]), tmp_path/"run", model=there.bert, args=args)
+    run = finetune(dict(train=SEEN, validation=UNSEEN), tmp_path/"run", model=there.bert, args=args)
     looks = [line for line in read_json_lines(run.path/"log.jsonl") if "validation" in line]
-    assert [line["step"] for line in looks]==[2, 4, 6] and run.record["data"]["rows learned from"]==96
-    assert run.record["results"]["validation"]["n"]==len(PAIRS)-96 and "test" not in run.record["results"]
-    assert checkpoints(run.path/"checkpoints")==["checkpoint-4", "checkpoint-6"]
+    assert [line["step"] for line in looks]==[2, 4, 6, 8] and run.record["data"]["rows learned from"]==len(SEEN)
+    assert run.record["results"]["validation"]["n"]==len(UNSEEN) and "test" not in run.record["results"]
+    assert checkpoints(run.path/"checkpoints")==["checkpoint-4", "checkpoint-8"]
 
 # What is written here is read there
 
-def test_a_pipeline_of_stock_transformers_answers_alike(classifier, gone_on):
-    "A classifier, and a masked model."
-    texts = [text for text,_ in PAIRS[3::12]]
+def test_a_pipeline_of_stock_transformers_answers_alike(classifier):
+    texts = [text for text,_ in UNSEEN]
     there = hf.pipeline("text-classification", model=str(classifier.path))(texts)
     here = predict(classifier.path, texts)
     assert [answer["label"] for answer in here]==[answer["label"] for answer in there] and len({answer["label"] for answer in here})==2
     assert [answer["probability"] for answer in here]==pytest.approx([answer["score"] for answer in there], abs=1e-4)
-    found = hf.pipeline("fill-mask", model=str(gone_on.path))("the cat [MASK] fresh milk.", top_k=3)
-    expected = fill(load(gone_on.path), load_tokenizer(gone_on.path), "the cat ___ fresh milk.")
-    assert [answer["token_str"] for answer in found]==[token for token,_ in expected]
 
 # What a reader of theirs would type too: one line, with what would be right
 
