@@ -106,6 +106,8 @@ def _usual_for(config, args, model):
         value = getattr(args, name)
         if value is not None:
             raise InputError(f"{name} {value}: of a new model; {model} has its own, leave it out")
+    if config.model_type=="plm_ngram":
+        raise InputError(f"{model}: an n-gram does not go on; count both texts with --arch ngram")
     width = getattr(config, "hidden_size", None) or config.d_model
     longest = min(128, longest_input(config))
     rate = min(1e-3, .06/width) # the wider, the smaller

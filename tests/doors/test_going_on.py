@@ -11,6 +11,7 @@ from plm_nb.cli import main
 from plm_nb.continuing import weights_hash
 from plm_nb.files import InputError
 from plm_nb.models import load
+from plm_nb.ngram_runs import count_ngrams
 from plm_nb.pretraining import PretrainingArguments, pretrain
 from plm_nb.runs import Run, read_json_lines, verify
 from plm_nb.tokenizer import load_tokenizer, train_tokenizer
@@ -142,6 +143,22 @@ def test_what_cannot_be(published, tmp_path, asked, words):
 def test_replay_needs_something_to_replay(published, tmp_path):
     with pytest.raises(InputError, match="of what text"):
         pretrain(NEW, out=tmp_path/"run", args=PretrainingArguments(**SMALL, replay=.1), model=published("gpt2"))
+
+@pytest.mark.parametrize("objective, arch", [("mlm", "bert"), ("mlm+nsp", "bert"), ("clm", "lstm"), ("permutation", "xlnet"),
+                                             ("denoise", "bart")])
+def test_our_own_models_are_one_case_of_them(tmp_path, objective, arch):
+    words = train_tokenizer(NEW["train"]["text"], "wordpiece", 150)
+    args = PretrainingArguments(objective, arch, "tiny", 64, steps=4, batch_size=8, bf16=False)
+    first = pretrain(NEW, words, tmp_path/"first", args)
+    asked = dict(objective=objective, block_size=64)
+    record = goes_on(first.path, tmp_path/"second", **asked, steps=20).record
+    assert record["results"]["validation"]["loss"]<record["before"]["validation"]["loss"] and record["start"]["made_here"]
+    if objective=="mlm+nsp": assert 0<=record["results"]["validation"]["pair_accuracy"]<=1
+
+def test_an_n_gram_is_counted_again(tmp_path):
+    words = train_tokenizer(NEW["train"]["text"], "wordpiece", 150)
+    counted = count_ngrams(NEW, words, tmp_path/"counted", 3)
+    with pytest.raises(InputError, match="count both texts"): goes_on(counted.path, tmp_path/"run")
 
 def test_in_the_shell(published, tmp_path, capsys):
     "The same by options; figures before and after are in the object that is printed."
