@@ -23,6 +23,7 @@ from transformers import TrainerCallback, TrainerState, set_seed
 from transformers.trainer_utils import TrainOutput
 from .data import sha256
 from .files import InputError, sync
+from .packing import roles
 from .runs import difference, fingerprint, machine, problems, write_manifest
 from .tokenizer import tokenizer_hash, unknown_rate
 from .training import LaterBatch, NumberedRows, Trainer, put_together
@@ -160,7 +161,12 @@ def _load_rng_state(self:ResumableTrainer, checkpoint): pass # … and nothing t
 
 @patch
 def _issue_warnings_after_load(self:ResumableTrainer, load_result):
-    pass # a checkpoint is whole: nothing is missing but weights that are tied to others
+    "Raise where a weight is missing that is not tied to one that was loaded."
+    state = self.model.state_dict()
+    lost = {name: state[name].data_ptr() for name in load_result.missing_keys}
+    loaded = {w.data_ptr() for name,w in state.items() if name not in lost}
+    for name,place in lost.items():
+        if place not in loaded: raise InputError(f"checkpoint: {name} is missing; start anew")
 
 # %% ../nbs/33_checkpoints.ipynb #c305aec1
 class CheckpointCallback(TrainerCallback):
@@ -241,9 +247,16 @@ def _written(what):
     except (OSError, RuntimeError, SafetensorError) as e:
         raise InputError(f"disk: {what} cannot be written ({e}); make room, then resume") from e
 
+@contextmanager
+def _own_names(model):
+    "While open, `model` saves its weights by its own names, not by those of the published files."
+    model.save_pretrained = partial(model.save_pretrained, save_original_format=False)
+    try: yield
+    finally: del model.save_pretrained
+
 def _fill(folder, trainer):
     "Write into `folder` all that `trainer` needs to go on, without a path in it."
-    trainer.save_model(str(folder), _internal_call=True)
+    with _own_names(trainer.model): trainer.save_model(str(folder), _internal_call=True)
     trainer._save_optimizer_and_scheduler(str(folder))
     trainer._save_scaler(str(folder))
     trainer.state.stateful_callbacks = dict(seconds=trainer.seconds)
@@ -352,6 +365,7 @@ def _warn_of_unknown(tokenizer, dataset):
     "Say so where `tokenizer` does not know a tenth of the tokens that are to be learned from."
     rows = dataset[:1000].get("input_ids", [])
     if tokenizer is None or not rows or isinstance(rows[0][0], list): return
+    if tokenizer.unk_token_id in roles(tokenizer)[:2]: return # it marks borders as well
     share = unknown_rate(tokenizer, rows)
     if share>.1: warn(f"{share:.0%} of the tokens are {tokenizer.unk_token}; "
                       "take a tokenizer that was trained on such text")

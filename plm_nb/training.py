@@ -84,7 +84,7 @@ def logits_at_labels(
 # %% ../nbs/31_training.ipynb #cell-14
 def _for_texts(model, labels):
     "Does `model` predict something of each text, and not of each token?"
-    if type(model).__name__.endswith("ForQuestionAnswering"): return True
+    if "ForQuestionAnswering" in type(model).__name__: return True
     return labels.ndim==1 or model.config.problem_type=="multi_label_classification"
 
 def _logits_of_texts(output, labels):

@@ -79,7 +79,7 @@ def test_masked_pretraining_from_a_checkpoint_line_by_line(there, gone_on):
     assert record["results"]["validation"]["loss"]<record["before"]["validation"]["loss"]-.05
     assert record["start"]["sha256"]==weights_hash(load(there.bert))!=weights_hash(load(gone_on.path))
     assert checkpoints(gone_on.path/"checkpoints")==[f"checkpoint-{record['training']['steps']}"], "none but at the end"
-    assert type(hf.AutoModelForPreTraining.from_pretrained(gone_on.path)) is hf.BertForPreTraining
+    assert weights_hash(hf.BertForMaskedLM.from_pretrained(gone_on.path))==weights_hash(load(gone_on.path))
 
 def test_checkpoints_are_written_and_only_the_last_are_kept(there, tmp_path):
     "After every second of eight steps; each can be loaded, and the last is the model."
@@ -89,13 +89,14 @@ def test_checkpoints_are_written_and_only_the_last_are_kept(there, tmp_path):
     earlier, last = (weights_hash(load(run.path/"checkpoints"/name)) for name in ("checkpoint-6", "checkpoint-8"))
     assert earlier!=last==weights_hash(load(run.path))
 
-def test_fine_tuning_from_pairs(gone_on, tmp_path):
+def test_fine_tuning_from_pairs(there, gone_on, tmp_path):
     "A text and its label; what was pretrained is where it starts, and the number of labels follows from the data."
     run = finetune(PAIRS, tmp_path/"run", model=gone_on.path, args=FinetuningArguments(**AS_THEY_DO))
-    start, model = load(gone_on.path), load(run.path, "text-classification")
+    model = load(run.path, "text-classification")
+    def distance(folder): return (load(folder).get_input_embeddings().weight-model.get_input_embeddings().weight).abs().max()
     assert model.num_labels==2 and run.record["data"]["rows learned from"]>64
-    moved = (model.bert.embeddings.word_embeddings.weight-start.bert.embeddings.word_embeddings.weight).abs().max()
-    assert 0<moved<.01 and {"validation", "test"}<=run.record["results"].keys()
+    assert 0<distance(gone_on.path)<distance(there.bert)/3
+    assert {"validation", "test"}<=run.record["results"].keys()
     assert {line["step"] for line in read_json_lines(run.path/"log.jsonl")}>={1, run.record["training"]["steps"]}
 
 def test_cross_validation_and_grid_search(there):
@@ -136,15 +137,16 @@ def test_a_hidden_word_is_found_from_both_sides(there):
 
 def test_does_one_sentence_follow_another(there, tmp_path):
     "What was learned of pairs is known of them, and stock transformers answers the same."
-    texts = [" ".join(f"{who} {does} {what}." for does,what in zip(("likes", "hates", "buys", "sells"), WHAT[i%3:])) for i in range(6) for who in WHO]
-    both = Dataset.from_dict(dict(text=texts))
+    def tale(who, things): return " ".join(f"{who} {does} {what}." for does,what in zip(("likes", "hates", "buys", "sells"), things))
+    both = Dataset.from_dict(dict(text=[tale(who, WHAT[i%3:]) for i in range(6) for who in WHO]))
     args = PretrainingArguments(objective="mlm+nsp", steps=250, block_size=32, batch_size=8, learning_rate=.01)
     run = pretrain(DatasetDict(train=both, validation=both), out=tmp_path/"run", model=there.both, args=args)
     before, after = (run.record[name]["validation"]["pair_accuracy"] for name in ("before", "results"))
     assert before<.7 and after>.8
     tok = load_tokenizer(run.path)
     said = follows(load(run.path, "pretraining"), tok, SENTENCES[0], TEXT)
-    with torch.no_grad(): logits = hf.BertForNextSentencePrediction.from_pretrained(run.path)(**tok(SENTENCES[0], TEXT, return_tensors="pt")).logits
+    stock = hf.BertForNextSentencePrediction.from_pretrained(run.path)
+    with torch.no_grad(): logits = stock(**tok(SENTENCES[0], TEXT, return_tensors="pt")).logits
     assert said==pytest.approx(logits.softmax(-1)[0, 0].item(), abs=1e-5)
 
 def test_an_untrained_head_classifies_a_sentence_and_says_that_it_knows_nothing(there):
@@ -266,7 +268,8 @@ def test_a_new_model_and_a_trainer(there, tmp_path):
     tok = load_tokenizer(there.bert)
     rows = document_rows(SENTENCES, tok, 128)
     collator = MaskedLM(tok, mlm_probability=.15, isolated=False)
-    args = arguments(str(tmp_path/"checkpoints"), epochs=2, per_device_train_batch_size=32, save_steps=3, save_total_limit=2, learning_rate=1e-3)
+    args = arguments(str(tmp_path/"checkpoints"), epochs=2, per_device_train_batch_size=32, learning_rate=1e-3,
+                     save_steps=3, save_total_limit=2)
     trainer = ResumableTrainer(model=build("tiny", tok), args=args, data_collator=collator, train_dataset=rows, eval_dataset=rows,
                                eval_collator=MaskedLM(tok, seed=0, isolated=False), processing_class=tok)
     before = trainer.evaluate()["eval_loss"]
@@ -303,45 +306,71 @@ def empty(): return hf.BertTokenizer(vocab_file=NOWHERE) # which is stock, says 
 
 NO_TOKENIZER = "no tokenizer folder .*nowhere/vocab.txt; give a folder"
 
-REFUSED = { # what is typed, with the folders and a new one; what the line says
-    "a vocabulary that is not there": (lambda there, out: load_tokenizer(NOWHERE), NO_TOKENIZER),
-    "pretrain with it": (lambda there, out: pretrain(there.corpus, NOWHERE, out), NO_TOKENIZER),
-    "finetune with it": (lambda there, out: finetune(PAIRS, out, tokenizer=NOWHERE), NO_TOKENIZER),
-    "pretrain with what stock made of it": (lambda there, out: pretrain(there.corpus, empty(), out), "take a tokenizer that was trained on such text"),
-    "go on with what stock made of it": (lambda there, out: pretrain(there.corpus, empty(), out, model=there.bert), "take a tokenizer that was trained"),
-    "finetune with what stock made of it": (lambda there, out: finetune(PAIRS, out, model=there.bert, tokenizer=empty()), "leave the tokenizer out"),
-    "a corpus that is not there": (lambda there, out: pretrain("unlabeled.txt", out=out, model=there.bert), "no such file or folder; give an existing path"),
-    "a model that is not there": (lambda there, out: finetune(PAIRS, out, model="path_to_a_model"), "no such folder.*give the path of a folder"),
-    "a folder to overwrite": (lambda there, out: pretrain(there.corpus, out=there.gpt2, model=there.bert), "is not empty; give an --out that is new"),
-    "a folder to overwrite, of a fine-tuning": (lambda there, out: finetune(PAIRS, there.gpt2, model=there.bert), "is not empty; give an --out that is new"),
-    "one checkpoint": (lambda there, out: PretrainingArguments(save_steps=1, save_total_limit=1), "keep 2 or more"),
-    "one checkpoint of a trainer": (lambda there, out: ResumableTrainer(model=load(there.bert), args=arguments(str(out), epochs=1, save_total_limit=1)), "keep 2 or more"),
-    "pairs of ids": (lambda there, out: finetune([(encoded(there.bert)["input_ids"][0].tolist(), 1)], out, model=there.bert), "for its text; give a string"),
-    "pairs of encodings": (lambda there, out: finetune([(encoded(there.bert), 1)], out, model=there.bert), "for its text; give a string"),
-    "texts, then labels": (lambda there, out: finetune(tuple(zip(*PAIRS)), out, model=there.bert), "in every row a text and its label"),
-    "pairs to predict": (lambda there, out: predict(there.bert, PAIRS[:1], "text-classification"), "input 1 is .*; give text"),
-    "the perplexity of a masked model": (lambda there, out: score_text(load(there.bert), load_tokenizer(there.bert), [TEXT]), "no perplexity; ask for its pseudo_nats"),
-    "one prompt": (lambda there, out: generate(load(there.gpt2, "text-generation"), load_tokenizer(there.gpt2), TEXT), r"give a list, \[prompt\]"),
-    "the name of a class": (lambda there, out: load(there.bert, "BertForMaskedLM"), "unknown; choose from fill-mask"),
-    "BERT as a writer": (lambda there, out: load(there.bert, "text-generation"), "cannot be read as AutoModelForCausalLM; it does fill-mask"),
-    "NSP without its head": (lambda there, out: follows(load(there.bert), load_tokenizer(there.bert), TEXT, TEXT), r"pretrained with mlm\+nsp"),
-    "GPT-2 with hidden tokens": (lambda there, out: MaskedLM(load_tokenizer(there.gpt2)), "no token that masks"),
-    "settings": (lambda there, out: PretrainingArguments(settings=dict(per_device_train_batch_size=64)), "this is the option batch_size"),
-    "settings of a fine-tuning": (lambda there, out: FinetuningArguments(settings=dict(num_train_epochs=1)), "this is the option epochs"),
-    "settings of old": (lambda there, out: PretrainingArguments(settings=dict(evaluation_strategy="steps")), "did you mean eval_strategy"),
+REFUSED = { # what the line says, and what is typed, with the folders that there are and a new one
+    "a vocabulary that is not there": (NO_TOKENIZER,
+        lambda there, out: load_tokenizer(NOWHERE)),
+    "pretrain with it": (NO_TOKENIZER,
+        lambda there, out: pretrain(there.corpus, NOWHERE, out)),
+    "finetune with it": (NO_TOKENIZER,
+        lambda there, out: finetune(PAIRS, out, tokenizer=NOWHERE)),
+    "pretrain with what stock made of it": ("take a tokenizer that was trained on such text",
+        lambda there, out: pretrain(there.corpus, empty(), out)),
+    "go on with what stock made of it": ("take a tokenizer that was trained",
+        lambda there, out: pretrain(there.corpus, empty(), out, model=there.bert)),
+    "finetune with what stock made of it": ("leave the tokenizer out",
+        lambda there, out: finetune(PAIRS, out, model=there.bert, tokenizer=empty())),
+    "a corpus that is not there": ("no such file or folder; give an existing path",
+        lambda there, out: pretrain("unlabeled.txt", out=out, model=there.bert)),
+    "a model that is not there": ("no such folder.*give the path of a folder",
+        lambda there, out: finetune(PAIRS, out, model="path_to_a_model")),
+    "a folder to overwrite": ("is not empty; give an --out that is new",
+        lambda there, out: pretrain(there.corpus, out=there.gpt2, model=there.bert)),
+    "a folder to overwrite, of a fine-tuning": ("is not empty; give an --out that is new",
+        lambda there, out: finetune(PAIRS, there.gpt2, model=there.bert)),
+    "one checkpoint": ("keep 2 or more",
+        lambda there, out: PretrainingArguments(save_steps=1, save_total_limit=1)),
+    "one checkpoint of a trainer": ("keep 2 or more",
+        lambda there, out: ResumableTrainer(model=load(there.bert), args=arguments(str(out), epochs=1, save_total_limit=1))),
+    "pairs of ids": ("for its text; give a string",
+        lambda there, out: finetune([(encoded(there.bert)["input_ids"][0].tolist(), 1)], out, model=there.bert)),
+    "pairs of encodings": ("for its text; give a string",
+        lambda there, out: finetune([(encoded(there.bert), 1)], out, model=there.bert)),
+    "texts, then labels": ("in every row a text and its label",
+        lambda there, out: finetune(tuple(zip(*PAIRS)), out, model=there.bert)),
+    "pairs to predict": ("input 1 is .*; give text",
+        lambda there, out: predict(there.bert, PAIRS[:1], "text-classification")),
+    "the perplexity of a masked model": ("no perplexity; ask for its pseudo_nats",
+        lambda there, out: score_text(load(there.bert), load_tokenizer(there.bert), [TEXT])),
+    "one prompt": (r"give a list, \[prompt\]",
+        lambda there, out: generate(load(there.gpt2, "text-generation"), load_tokenizer(there.gpt2), TEXT)),
+    "the name of a class": ("unknown; choose from fill-mask",
+        lambda there, out: load(there.bert, "BertForMaskedLM")),
+    "BERT as a writer": ("cannot be read as AutoModelForCausalLM; it does fill-mask",
+        lambda there, out: load(there.bert, "text-generation")),
+    "NSP without its head": (r"pretrained with mlm\+nsp",
+        lambda there, out: follows(load(there.bert), load_tokenizer(there.bert), TEXT, TEXT)),
+    "GPT-2 with hidden tokens": ("no token that masks",
+        lambda there, out: MaskedLM(load_tokenizer(there.gpt2))),
+    "settings": ("this is the option batch_size",
+        lambda there, out: PretrainingArguments(settings=dict(per_device_train_batch_size=64))),
+    "settings of a fine-tuning": ("this is the option epochs",
+        lambda there, out: FinetuningArguments(settings=dict(num_train_epochs=1))),
+    "settings of old": ("did you mean eval_strategy",
+        lambda there, out: PretrainingArguments(settings=dict(evaluation_strategy="steps"))),
 }
 
 @pytest.mark.parametrize("typed", REFUSED)
 def test_what_is_typed_otherwise_is_refused_in_a_line(there, tmp_path, typed):
     "Nothing is written where it is refused."
-    call, words = REFUSED[typed]
+    words, call = REFUSED[typed]
     with pytest.raises(InputError, match=words) as e: call(there, tmp_path/"run")
     assert "\n" not in str(e.value) and not (tmp_path/"run").exists()
 
 def test_the_shell_refuses_it_too(there, tmp_path):
     said = ["pretrain", "--corpus", there.corpus, "--out", tmp_path/"run"]
-    for typed,words in [(("--tokenizer", NOWHERE), "no tokenizer folder"), (("--model", there.bert, "--set", "per_device_train_batch_size=64"), "batch_size"),
-                        (("--model", there.bert, "--overwrite-output-dir"), "--overwrite-output-dir")]:
+    asked = {"no tokenizer folder": ("--tokenizer", NOWHERE), "batch_size": ("--model", there.bert, "--set", "per_device_train_batch_size=64"),
+             "--overwrite-output-dir": ("--model", there.bert, "--overwrite-output-dir")}
+    for words,typed in asked.items():
         code, out, err = plm(*said, *typed)
         assert code==2 and not out and err.count("\n")==1 and words in err
     assert not (tmp_path/"run").exists()
