@@ -5,7 +5,7 @@ __version__ = "0.1.0"
 _MODULES = { # public name -> the module to load: for tasks the one that knows all of them
     "InputError": "files", "load_corpus": "data",
     "train_tokenizer": "tokenizer", "load_tokenizer": "tokenizer",
-    "pretrain": "pretraining", "PretrainingArguments": "pretraining",
+    "load": "models", "pretrain": "pretraining", "PretrainingArguments": "pretraining",
     "load_task": "pipelines", "finetune": "pipelines", "FinetuningArguments": "pipelines",
     "evaluate": "pipelines", "predict": "pipelines", "verify": "pipelines",
     "generate": "decoding",

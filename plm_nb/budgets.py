@@ -70,7 +70,8 @@ def arguments(
 # %% ../nbs/29_budgets.ipynb #f35e78ce
 _OPTIONS = dict( # field of `TrainingArguments` to the option that says it here
     output_dir="out", max_steps="steps", num_train_epochs="epochs", seed="seed", data_seed="seed",
-    per_device_train_batch_size="batch_size", learning_rate="learning_rate", bf16="bf16",
+    per_device_train_batch_size="batch_size", per_gpu_train_batch_size="batch_size",
+    evaluation_strategy="eval_steps", learning_rate="learning_rate", bf16="bf16",
     gradient_accumulation_steps="gradient_accumulation_steps", warmup_steps="warmup",
     warmup_ratio="warmup", eval_steps="eval_steps", eval_strategy="eval_steps",
     save_steps="save_steps", save_strategy="save_steps", save_total_limit="save_total_limit",
@@ -80,6 +81,8 @@ _NO_EFFECT = dict( # field to what decides instead
     lr_scheduler_kwargs="the rate follows from the budget",
     label_smoothing_factor="the loss is the mean over the labels",
     remove_unused_columns="the collator takes what it needs",
+    overwrite_output_dir="no run is overwritten: give a new out, or resume",
+    no_cuda="it is called use_cpu",
     push_to_hub="nothing is sent anywhere", report_to="nothing is sent anywhere")
 
 # %% ../nbs/29_budgets.ipynb #8c935e33

@@ -247,6 +247,7 @@ def _written(what):
     except (OSError, RuntimeError, SafetensorError) as e:
         raise InputError(f"disk: {what} cannot be written ({e}); make room, then resume") from e
 
+# %% ../nbs/33_checkpoints.ipynb #399c63db
 @contextmanager
 def _own_names(model):
     "While open, `model` saves its weights by its own names, not by those of the published files."
@@ -363,8 +364,9 @@ def _take(self:ResumableTrainer, checkpoint):
 # %% ../nbs/33_checkpoints.ipynb #cell-37
 def _warn_of_unknown(tokenizer, dataset):
     "Say so where `tokenizer` does not know a tenth of the tokens that are to be learned from."
+    if tokenizer is None or not isinstance(dataset, Dataset): return
     rows = dataset[:1000].get("input_ids", [])
-    if tokenizer is None or not rows or isinstance(rows[0][0], list): return
+    if not rows or isinstance(rows[0][0], list): return
     if tokenizer.unk_token_id in roles(tokenizer)[:2]: return # it marks borders as well
     share = unknown_rate(tokenizer, rows)
     if share>.1: warn(f"{share:.0%} of the tokens are {tokenizer.unk_token}; "

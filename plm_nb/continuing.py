@@ -103,6 +103,8 @@ def made_here(
     path:str|Path, # Of a model
 ) -> bool:
     "Were the weights in the folder `path` trained by this project from their beginning on?"
+    if not isinstance(path, (str, Path)): raise InputError(
+        f"{type(path).__name__}: give the folder of a model or its name on the hub")
     if not (Path(path)/"run.json").is_file(): return False
     return Run(path).record.get("start", {}).get("made_here", True)
 

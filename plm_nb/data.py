@@ -394,6 +394,8 @@ def load_corpus(
     encoding:str="utf-8", # Of files of text
 ) -> DatasetDict: # Splits `train` and `validation`, perhaps `test`; columns `id` and `text`
     "The documents of `source`, each in one split only."
+    if not isinstance(source, (str, Path)): raise InputError(
+        f"a corpus is a path, docs or a hub name, or a DatasetDict of splits, no {type(source)}")
     if source in ("docs", "docs-all"): _check_no_holdout(source, holdout)
     if source=="docs": return _embedded_corpus()
     if source=="docs-all": return _embedded_corpus(_all_packages(), float("inf"))

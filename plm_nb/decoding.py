@@ -68,6 +68,9 @@ def _sampling(temperature, top_k, top_p, seeds):
 # %% ../nbs/26_decoding.ipynb #9fbf9602
 def _end_ids(model, tokenizer):
     "The ids that end an answer."
+    if not getattr(model, "generation_config", None):
+        raise InputError(f"{type(model).__name__}: does not write; give a causal model or an "
+                         "encoder-decoder")
     ends = model.generation_config.eos_token_id
     if ends is None: ends = roles(tokenizer).closes
     if ends is None: raise InputError("no token ends a text; set the tokenizer's eos_token")

@@ -10,7 +10,7 @@ __all__ = ['TABLE_SUFFIXES', 'InputError', 'check_positive', 'check_whole', 'pla
 
 # %% ../nbs/09_files.ipynb #2130f357
 import csv, gzip, io, json, os, re, zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from math import isfinite
 from numbers import Integral, Real
 from pathlib import Path
@@ -112,8 +112,9 @@ def each_text(
     texts:Iterable[str], # Texts, of which some may be empty
 ) -> Iterator[str]: # The same
     "Each of `texts`; an `InputError` says which, counted from 1, is no text."
-    if isinstance(texts, str):
-        raise InputError("texts is one str; give a list of documents, [text] for a single one")
+    if isinstance(texts, (str, Mapping)):
+        kind = type(texts).__name__
+        raise InputError(f"texts is one {kind}; give a list of documents, [text] for a single one")
     for i,text in enumerate(texts, 1):
         if not isinstance(text, str):
             kind = type(text).__name__

@@ -133,6 +133,8 @@ def config(
 def _auto_class(task, labels):
     "The Auto class for `task`, if it is known and takes `labels`."
     _check_name("task", task, AUTO_CLASSES)
+    if not isinstance(labels, (list, tuple, type(None))):
+        raise InputError(f"labels {labels!r}: give a list of names")
     if labels and task not in HEAD_LABELS:
         raise InputError(f"task {task!r}: takes no labels; {', '.join(HEAD_LABELS)} do")
     return AUTO_CLASSES[task]

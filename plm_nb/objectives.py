@@ -69,10 +69,11 @@ def mask_tokens(
 # %% ../nbs/30_objectives.ipynb #f4dee986
 def _tensors(rows, name="input_ids"): return [torch.as_tensor(r[name]).long() for r in rows]
 
-def _filled(rows, pad_id):
+def _filled(rows, pad_id, packed=False):
     "`rows` as one tensor, filled up with `pad_id`, and a mask that is 0 where it is filled."
     mask = pad_sequence([torch.ones_like(row) for row in rows], True)
-    return pad_sequence(rows, True, pad_id), mask
+    if not packed or mask.all(): return pad_sequence(rows, True, pad_id), mask
+    raise InputError("the rows have several lengths, so they are not packed; give isolated=False")
 
 # %% ../nbs/30_objectives.ipynb #95765a67
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ class MaskedLM(RandomCollator):
 
     def __call__(self, rows:list[dict] # Each with `input_ids`; of one length where isolated
     ) -> dict: # `input_ids`, `labels` `(b, t)`; where isolated, what `document_mask` gives
-        ids, mask = _filled(_tensors(rows), self._roles.pads)
+        ids, mask = _filled(_tensors(rows), self._roles.pads, self.isolated)
         new, labels = self._mask(ids, mask)
         batch = dict(input_ids=new, labels=labels, attention_mask=mask)
         if not self.isolated: return batch
@@ -244,7 +245,7 @@ class CausalLM:
     def __call__(self, rows:list[dict] # Each with `input_ids`; of one length where isolated
     ) -> dict: # `input_ids`, `labels` `(b, t)`; where isolated, what `document_mask` gives
         marks = roles(self.tokenizer)
-        ids, mask = _filled(_tensors(rows), marks.pads)
+        ids, mask = _filled(_tensors(rows), marks.pads, self.isolated)
         labels = ids.where(mask==1, -100)
         if not marks.shared: labels[ids==marks.start] = -100 # a mark that also closes is predicted
         batch = dict(input_ids=ids, labels=labels, attention_mask=mask)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
-from .files import InputError
+from .files import InputError, each_text
 from .packing import roles
 from .tokenizer import encode
 
@@ -97,7 +97,7 @@ def _sizes(model, window, stride):
     return window, stride
 
 # %% ../nbs/21_perplexity.ipynb #cell-21
-def _listed(texts): return [texts] if isinstance(texts, str) else list(texts)
+def _listed(texts): return [texts] if isinstance(texts, str) else list(each_text(texts))
 
 @contextmanager
 def _scoring(model):

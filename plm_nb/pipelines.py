@@ -7,6 +7,7 @@ __all__ = ['task', 'parsed', 'inputs_of', 'predict', 'verify']
 
 # %% ../nbs/49_pipelines.ipynb #a50c5f95
 import json
+from collections.abc import Mapping
 from pathlib import Path
 import pandas as pd
 from datasets import Dataset
@@ -83,7 +84,9 @@ def inputs_of(
     encoding:str="utf-8", # Of a file of text
 ) -> list: # Strings or dicts
     "What is to be answered: rows of a table (csv, tsv, json, parquet), objects of .jsonl, lines."
-    if isinstance(source, dict): raise InputError("one dict; give a list of them, or a path")
+    if isinstance(source, Mapping):
+        kind = type(source).__name__
+        raise InputError(f"one {kind}; give a list of strings or of dicts, or a path")
     if isinstance(source, Dataset): return source.to_list()
     if isinstance(source, pd.DataFrame): return as_table(source).to_dict("records")
     if not isinstance(source, (str, Path)): return list(source)

@@ -27,7 +27,8 @@ from .objectives import OBJECTIVES, add_sentinels, check_objective
 from .packing import document_rows
 from .perplexity import longest_input, text_nats, text_rows
 from .runs import Run, check_free, fingerprint, kept_if_begun, text_figures
-from .tokenizer import commit_of, load_tokenizer, report, tokenizer_hash, train_tokenizer
+from .tokenizer import commit_of, hub_folder, load_tokenizer, report, tokenizer_hash
+from .tokenizer import train_tokenizer
 from .training import Log, Patience, Trainer
 from .vocabulary import add_tokens, carry_embeddings
 
@@ -147,6 +148,14 @@ def suited(tokenizer, arch, texts):
         tokenizer.model_input_names = ["input_ids", "attention_mask"]
     return tokenizer
 
+def _tokenizers(path, revision, other):
+    "The tokenizer of the model at `path`, and an`other` to change to; weights alone have no own."
+    if isinstance(other, (str, Path)): other = load_tokenizer(other)
+    folder = hub_folder(path, revision)
+    has_own = any(file.name.startswith(("tok", "vocab", "spiece")) for file in folder.iterdir())
+    if has_own or other is None: return load_tokenizer(path, revision), other
+    return other, None
+
 def _rows(texts, tokenizer, args):
     "Rows of `texts`, as objective and `documents` ask for them."
     if args.documents=="lines":
@@ -257,7 +266,7 @@ class _Start:
         usual = _usual_for(saved_config(path, revision), args, path)
         args = _settled(args, usual)
         head = OBJECTIVES[args.objective].task
-        own = load_tokenizer(path, revision)
+        own, other = _tokenizers(path, revision, other)
         self.model = load(path, head, tokenizer=own, new_head=True, revision=revision)
         set_dropout(self.model, 0.)
         rows = args.documents or documents_for(self.model, own, args.objective)
@@ -275,7 +284,6 @@ def _learn_words(self:_Start, own, other):
     texts = self.texts["validation"]
     known = report(own, texts["validation"])
     if other is not None:
-        if isinstance(other, (str, Path)): other = load_tokenizer(other)
         self.facts["words"] = carry_embeddings(self.model, own, other)._asdict()
     if self.args.add_tokens:
         other = add_tokens(self.model, other or own, texts["train"], self.args.add_tokens)

@@ -331,6 +331,8 @@ def hub_folder(
 ) -> Path: # Called after the commit, if `path` is a name
     "The folder that `path` stands for; an `InputError` if there is none and the hub has none."
     minute = int(time.time()/60)
+    if not isinstance(path, (str, Path)): raise InputError(
+        f"{type(path).__name__}: give the folder of a model or its name on the hub")
     if not Path(path).exists(): return _copied(str(path), revision, weights, minute)
     if revision is None: return Path(path)
     raise InputError(f"{path}: revision {revision!r} of a folder on this disk; "
@@ -363,6 +365,7 @@ def load_tokenizer(
         why = f"nothing loads ({type(error).__name__})"
         raise InputError(f"tokenizer {path}: {why}; {wanted}") from None
     if not tok.is_fast: raise InputError(f"tokenizer {path}: no tokenizer.json; {wanted}")
+    for how in ("local_files_only", "is_local"): tok.init_kwargs.pop(how, None) # not to be saved
     if _knows_itself(tok): return tok
     raise InputError(f"tokenizer {path}: all text is nothing but {tok.unk_token}; {wanted}")
 

@@ -355,7 +355,7 @@ REFUSED = { # what the line says, and what is typed, with the folders that there
         lambda there, out: PretrainingArguments(settings=dict(per_device_train_batch_size=64))),
     "settings of a fine-tuning": ("this is the option epochs",
         lambda there, out: FinetuningArguments(settings=dict(num_train_epochs=1))),
-    "settings of old": ("did you mean eval_strategy",
+    "settings of old": ("this is the option eval_steps",
         lambda there, out: PretrainingArguments(settings=dict(evaluation_strategy="steps"))),
 }
 

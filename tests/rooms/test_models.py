@@ -237,12 +237,17 @@ def test_refusals_name_what_works(task, tokenizer):
         with pytest.raises(InputError, match=f"not for {arch}.* it is for ") as e: build("tiny", tokenizer, task, arch)
         for other in ARCHS: assert (task in ARCHS[other])==(other in str(e.value).split("it is for ")[1].split(", "))
 
-def test_special_tokens_must_differ(tokenizer):
-    class Merged:
-        pad_token_id = sep_token_id = 3
-        cls_token_id = 2
-        def __len__(self): return 10
-    with pytest.raises(InputError, match="3, 2, 3"): build("tiny", Merged())
+@pytest.mark.parametrize("family, marks", [("gpt2", (320, 320, 320)), ("llama", (2, 1, 2)), ("bert", (0, 2, 3))])
+def test_a_model_takes_the_marks_of_any_tokenizer(family, marks):
+    "What pads, opens and closes in its rows, whatever it is called there, and though one mark does all three."
+    from families import TOKENIZERS
+    config = build("tiny", TOKENIZERS[family](), "text-generation", "llama").config
+    found = config.pad_token_id, config.bos_token_id, config.eos_token_id
+    assert found==marks or family=="gpt2" and len({*found})==1
+
+def test_a_tokenizer_without_marks_is_refused(tokenizer):
+    bare = PreTrainedTokenizerFast(tokenizer_object=tokenizer.backend_tokenizer)
+    with pytest.raises(InputError, match="opens or closes a text"): build("tiny", bare)
 
 @pytest.mark.parametrize("saved_as,asked", [("fill-mask", "text-generation"), ("fill-mask", "text2text-generation")])
 def test_load_refuses_other_jobs(tmp_path, tokenizer, saved_as, asked):
