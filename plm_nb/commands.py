@@ -88,6 +88,12 @@ def _note_of(out):
     finished = (Path(out)/"MANIFEST.json").is_file()
     if finished: return f"{out}: the run is finished, nothing to resume"
 
+def _one_of(max_length, block_size):
+    "The length of a row, which has two names."
+    from plm_nb.files import InputError
+    if block_size in (None, max_length): return max_length
+    raise InputError(f"--max-length {max_length} and --block-size {block_size}: give one of them")
+
 def settings_of(
     set:list, # As in a shell: `max_grad_norm=0.5`; None: nothing was set
 ) -> dict|None: # Name to value
@@ -135,10 +141,12 @@ def pretrain(*,
     text:str=None, # Column of the text in a table
     encoding:str="utf-8", # Of files of text
     holdout:str=None, # What to score on: tail:0.1 or random:0.1
+    max_length:int=None, # The same as --block-size
     set:list=None, # Any other field of TrainingArguments; may be repeated
     **kwargs):
     "Pretrain a model on a corpus."
     asked = dict(kwargs, settings=settings_of(set))
+    if max_length is not None: asked["block_size"] = _one_of(max_length, kwargs.get("block_size"))
     source = corpus, text, holdout, encoding
     start = dict(model=model, keep=keep, revision=revision)
     make = partial(_trained, **start)

@@ -175,6 +175,8 @@ def test_in_the_shell(published, tmp_path, capsys):
     assert found["before"].keys()=={"validation", "kept"} and found["kept"]["loss"]>0
     arguments = Run(tmp_path/"run").record["arguments"]
     assert arguments["settings"]==dict(max_grad_norm=.5, adam_beta2=.9) and arguments["documents"]=="lines"
+    assert main([*said, "--max-length", "64", "--out", str(tmp_path/"no")])==2
+    assert "give one of them" in capsys.readouterr().err
     assert main([*said[:-1], "--set", "max_gradnorm=1", "--out", str(tmp_path/"no")])==2
     assert "did you mean max_grad_norm" in capsys.readouterr().err
     assert main(["pretrain", "--corpus", str(tmp_path/"new"), "--out", str(tmp_path/"no")])==2
