@@ -101,6 +101,7 @@ def settings_of(
     from plm_nb.budgets import read_setting
     if set: return dict(map(read_setting, set))
 
+# %% ../nbs/82_commands.ipynb #567cdea1
 def _trained(source, tokenizer, out, order, resume, asked, **start):
     "The run of a network."
     from plm_nb.data import load_corpus
