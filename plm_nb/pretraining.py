@@ -263,8 +263,10 @@ class _Start:
 
     def _saved(self, path, revision, other, args):
         "The model at `path`, with its own tokenizer, a larger one, or an`other`."
-        usual = _usual_for(saved_config(path, revision), args, path)
-        args = _settled(args, usual)
+        config = saved_config(path, revision)
+        args = _settled(args, _usual_for(config, args, path))
+        if config.architectures==["BertForPreTraining"] and args.objective=="mlm":
+            warn(f"{path}: its head for pairs is left behind; objective mlm+nsp keeps it")
         head = OBJECTIVES[args.objective].task
         own, other = _tokenizers(path, revision, other)
         self.model = load(path, head, tokenizer=own, new_head=True, revision=revision)

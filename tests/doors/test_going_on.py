@@ -155,6 +155,11 @@ def test_our_own_models_are_one_case_of_them(tmp_path, objective, arch):
     assert record["results"]["validation"]["loss"]<record["before"]["validation"]["loss"] and record["start"]["made_here"]
     if objective=="mlm+nsp": assert 0<=record["results"]["validation"]["pair_accuracy"]<=1
 
+def test_a_head_that_is_left_behind_is_named(tmp_path):
+    words = train_tokenizer(NEW["train"]["text"], "wordpiece", 150)
+    first = pretrain(NEW, words, tmp_path/"first", PretrainingArguments("mlm+nsp", "bert", "tiny", 64, steps=4, batch_size=8, bf16=False))
+    with pytest.warns(UserWarning, match="objective mlm.nsp keeps it"): goes_on(first.path, tmp_path/"second")
+
 def test_an_n_gram_is_counted_again(tmp_path):
     words = train_tokenizer(NEW["train"]["text"], "wordpiece", 150)
     counted = count_ngrams(NEW, words, tmp_path/"counted", 3)
