@@ -71,7 +71,7 @@ def arguments(
 _OPTIONS = dict( # field of `TrainingArguments` to the option that says it here
     output_dir="out", max_steps="steps", num_train_epochs="epochs", seed="seed", data_seed="seed",
     per_device_train_batch_size="batch_size", per_gpu_train_batch_size="batch_size",
-    evaluation_strategy="eval_steps", learning_rate="learning_rate", bf16="bf16",
+    evaluation_strategy="eval_steps", learning_rate="learning_rate",
     gradient_accumulation_steps="gradient_accumulation_steps", warmup_steps="warmup",
     warmup_ratio="warmup", eval_steps="eval_steps", eval_strategy="eval_steps",
     save_steps="save_steps", save_strategy="save_steps", save_total_limit="save_total_limit",
@@ -81,21 +81,36 @@ _NO_EFFECT = dict( # field to what decides instead
     lr_scheduler_kwargs="the rate follows from the budget",
     label_smoothing_factor="the loss is the mean over the labels",
     remove_unused_columns="the collator takes what it needs",
+    metric_for_best_model="the loss decides", greater_is_better="the loss decides",
+    deepspeed="one process trains", fsdp="one process trains",
     overwrite_output_dir="no run is overwritten: give a new out, or resume",
     no_cuda="it is called use_cpu",
     push_to_hub="nothing is sent anywhere", report_to="nothing is sent anywhere")
 
 # %% ../nbs/29_budgets.ipynb #8c935e33
+def _check_value(name, kind, value):
+    "Raise an `InputError` where `value` is none of this `kind`, a type as Python writes it."
+    number = "int" in kind or "float" in kind
+    wrong = isinstance(value, str) and "str" not in kind and "dict" not in kind
+    wrong |= isinstance(value, bool) and number and "bool" not in kind
+    wrong |= isinstance(value, float) and number and "float" not in kind
+    if wrong: raise InputError(f"set {name}: {value!r} is none of {kind}")
+    if not isinstance(value, (int, float)) or isinstance(value, bool): return
+    beta = name in ("adam_beta1", "adam_beta2") and value>=1
+    if value<0 or beta: raise InputError(f"set {name}: {value} is out of range")
+
+# %% ../nbs/29_budgets.ipynb #46a6a2d9
 def check_settings(
     settings:dict, # Name to value
 ):
     "Raise an `InputError` unless `settings` are fields of `TrainingArguments` that count here."
-    known = [field.name for field in fields(TrainingArguments)]
+    known = {field.name: str(field.type) for field in fields(TrainingArguments)}
     for name in settings:
         if name in _OPTIONS:
             raise InputError(f"set {name}: here this is the option {_OPTIONS[name]}; give that one")
         if name in _NO_EFFECT:
             raise InputError(f"set {name}: would have no effect, {_NO_EFFECT[name]}; leave it out")
+        if name in known: _check_value(name, known[name], settings[name])
         if name in known: continue
         near = difflib.get_close_matches(name, known)
         meant = f"; did you mean {' or '.join(near)}?" if near else ""

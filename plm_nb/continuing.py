@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DOCUMENTS', 'usual_objective', 'keeps_apart', 'check_documents', 'documents_for', 'weights_hash', 'made_here',
-           'set_dropout', 'with_replay', 'pull_to_start']
+           'tokenizers_of', 'set_dropout', 'with_replay', 'pull_to_start']
 
 # %% ../nbs/35_continuing.ipynb #0e7c30f9
 from pathlib import Path
@@ -17,6 +17,7 @@ from .files import InputError
 from .models import document_mask, layout
 from .packing import roles
 from .runs import Run
+from .tokenizer import hub_folder, load_tokenizer
 
 # %% ../nbs/35_continuing.ipynb #b627c19e
 def usual_objective(
@@ -79,12 +80,15 @@ def documents_for(
     model:nn.Module, # A saved one
     tokenizer, # Its own
     objective:str, # A key of `DOCUMENTS`
+    asked:str=None, # Which rows are asked for, if any are
 ) -> str: # Such as `packed`
-    "The rows from which `model` can learn by `objective`."
+    "The rows from which `model` learns by `objective`; an `InputError` if it cannot read those."
     first, *others = DOCUMENTS[objective]
-    if first!="packed" or not others: return first
-    apart = keeps_apart(model, tokenizer, causal=objective=="clm")
-    return "packed" if apart else "rows"
+    if asked not in (None, "packed") or first!="packed" or not others: return asked or first
+    if keeps_apart(model, tokenizer, causal=objective=="clm"): return "packed"
+    if asked is None: return "rows"
+    raise InputError("documents packed: this model does not keep the documents of a row apart; "
+                     "choose rows or lines")
 
 # %% ../nbs/35_continuing.ipynb #efcf47bc
 def weights_hash(
@@ -107,6 +111,22 @@ def made_here(
         f"{type(path).__name__}: give the folder of a model or its name on the hub")
     if not (Path(path)/"run.json").is_file(): return False
     return Run(path).record.get("start", {}).get("made_here", True)
+
+# %% ../nbs/35_continuing.ipynb #69d3e981
+def tokenizers_of(
+    path:str|Path, # Folder or hub name of a model
+    revision:str=None, # Branch, tag or commit of a hub name
+    other=None, # A tokenizer to change to, or the folder of one
+) -> tuple: # That of the model, and that to change to, or None
+    "The tokenizer of the model at `path`; where it has none, the `other` is taken for it."
+    if str(other)=="char":
+        raise InputError("tokenizer char: is learned for a new model; give the folder of one")
+    if isinstance(other, (str, Path)): other = load_tokenizer(other)
+    folder = hub_folder(path, revision)
+    has_own = any(file.name.startswith(("tok", "vocab", "spiece")) for file in folder.iterdir())
+    if has_own: return load_tokenizer(path, revision), other
+    if other is None: raise InputError(f"{path}: no tokenizer in this folder; give one")
+    return other, None
 
 # %% ../nbs/35_continuing.ipynb #6b86dcf3
 def set_dropout(

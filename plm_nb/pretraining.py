@@ -17,7 +17,8 @@ from fastcore.basics import patch
 from .budgets import TrainerArguments, arguments, check_budget, has_bf16, in_their_words
 from .checkpoints import ResumableTrainer
 from .continuing import DOCUMENTS, check_documents, documents_for, made_here, pull_to_start
-from .continuing import set_dropout, usual_objective, weights_hash, with_replay
+from .continuing import set_dropout, tokenizers_of, usual_objective, weights_hash
+from .continuing import with_replay
 from .data import load_corpus
 from .decoding import pairs_right
 from .files import InputError, check_positive, check_whole, plain_numbers
@@ -27,9 +28,9 @@ from .objectives import OBJECTIVES, add_sentinels, check_objective
 from .packing import document_rows
 from .perplexity import longest_input, text_nats, text_rows
 from .runs import Run, check_free, fingerprint, kept_if_begun, text_figures
-from .tokenizer import commit_of, hub_folder, load_tokenizer, report, tokenizer_hash
+from .tokenizer import commit_of, load_tokenizer, report, tokenizer_hash
 from .tokenizer import train_tokenizer
-from .training import Log, Patience, Trainer
+from .training import Log, Patience, Trainer, predicts_next
 from .vocabulary import add_tokens, carry_embeddings
 
 # %% ../nbs/36_pretraining.ipynb #cell-21
@@ -74,7 +75,7 @@ class PretrainingArguments(TrainerArguments):
     bf16:bool = None # Where the processor multiplies it in hardware, if not given
     documents:str = None # packed, rows (of one document) or lines; packed, where the model can
     add_tokens:int = None # Words that a model is given first, learned from the corpus
-    replay:float = None # Share of the rows that come from the text to keep, 0 to 1
+    replay:float = None # Share of the rows that come from the text to keep, between 0 and 1
     l2_sp:float = 0. # Pull towards the weights that training starts from (L2-SP)
 
     def __post_init__(self):
@@ -117,7 +118,8 @@ def _usual_for(config, args, model):
 def _settled(args, usual):
     "The same `PretrainingArguments`, with what is `usual` where something was left open."
     objective = args.objective or usual["objective"]
-    usual = dict(usual, mlm_probability=SHARES.get(objective), bf16=has_bf16())
+    bf16 = (args.settings or {}).get("bf16", has_bf16())
+    usual = dict(usual, mlm_probability=SHARES.get(objective), bf16=bf16)
     if not args.budget: usual["epochs"] = 1.
     return replace(args, **{k: v for k,v in usual.items() if getattr(args, k) is None})
 
@@ -148,18 +150,10 @@ def suited(tokenizer, arch, texts):
         tokenizer.model_input_names = ["input_ids", "attention_mask"]
     return tokenizer
 
-def _tokenizers(path, revision, other):
-    "The tokenizer of the model at `path`, and an`other` to change to; weights alone have no own."
-    if isinstance(other, (str, Path)): other = load_tokenizer(other)
-    folder = hub_folder(path, revision)
-    has_own = any(file.name.startswith(("tok", "vocab", "spiece")) for file in folder.iterdir())
-    if has_own or other is None: return load_tokenizer(path, revision), other
-    return other, None
-
+def _lines_of(texts): return [t for text in texts for t in text.splitlines() if t.strip()]
 def _rows(texts, tokenizer, args):
     "Rows of `texts`, as objective and `documents` ask for them."
-    if args.documents=="lines":
-        texts = [line for text in texts for line in text.splitlines() if line.strip()]
+    if args.documents=="lines": texts = _lines_of(texts)
     make = OBJECTIVES[args.objective].rows
     if args.documents in ("rows", "lines"): make = document_rows
     return make(texts, tokenizer, args.block_size)
@@ -226,6 +220,7 @@ def _lines(model, texts, args):
     "For the validation split of `texts` a line each text that has a likelihood, else each row."
     if args.objective=="clm":
         some = texts["validation"][:]
+        if args.documents=="lines": some = _lines_of(some)
         stream = some[0] if len(some)==1 else some # a single text has no end to guess
         nats = text_nats(model, texts.tokenizer, stream, args.block_size)
         lines = text_rows(nats, texts.tokenizer, some)
@@ -261,23 +256,30 @@ class _Start:
         self._cut(suited(tokenizer, self.args.arch, texts["train"]))
         self.model = _new_model(self.args, texts.tokenizer, texts.rows["train"])
 
-    def _saved(self, path, revision, other, args):
-        "The model at `path`, with its own tokenizer, a larger one, or an`other`."
-        config = saved_config(path, revision)
-        args = _settled(args, _usual_for(config, args, path))
-        if config.architectures==["BertForPreTraining"] and args.objective=="mlm":
-            warn(f"{path}: its head for pairs is left behind; objective mlm+nsp keeps it")
-        head = OBJECTIVES[args.objective].task
-        own, other = _tokenizers(path, revision, other)
-        self.model = load(path, head, tokenizer=own, new_head=True, revision=revision)
-        set_dropout(self.model, 0.)
-        rows = args.documents or documents_for(self.model, own, args.objective)
-        self.args = replace(args, documents=rows)
-        self.facts["start"] = dict(sha256=weights_hash(self.model), made_here=made_here(path),
-                                   commit=commit_of(path, revision))
-        self._cut(own)
-        self.before = {name: text_figures(lines) for name,lines in self.lines(self.model).items()}
-        if other is not None or args.add_tokens: self._learn_words(own, other)
+# %% ../nbs/36_pretraining.ipynb #c01ccc4a
+@patch
+def _saved(self:_Start, path, revision, other, args):
+    "The model at `path`, with its own tokenizer, a larger one, or an`other`."
+    config = saved_config(path, revision)
+    args = _settled(args, _usual_for(config, args, path))
+    longest = longest_input(config)
+    if args.block_size>longest: raise InputError(
+        f"block_size {args.block_size}: {path} reads at most {longest} tokens")
+    if config.architectures==["BertForPreTraining"] and args.objective=="mlm":
+        warn(f"{path}: its head for pairs is left behind; objective mlm+nsp keeps it")
+    head = OBJECTIVES[args.objective].task
+    own, other = tokenizers_of(path, revision, other)
+    self.model = load(path, head, tokenizer=own, new_head=True, revision=revision)
+    if args.objective=="clm" and not predicts_next(self.model):
+        raise InputError(f"{path}: does not predict the next token; leave the objective out")
+    set_dropout(self.model, 0.)
+    rows = documents_for(self.model, own, args.objective, args.documents)
+    self.args = replace(args, documents=rows)
+    self.facts["start"] = dict(sha256=weights_hash(self.model), made_here=made_here(path),
+                               commit=commit_of(path, revision))
+    self._cut(own)
+    self.before = {name: text_figures(lines) for name,lines in self.lines(self.model).items()}
+    if other is not None or args.add_tokens: self._learn_words(own, other)
 
 # %% ../nbs/36_pretraining.ipynb #2143ad28
 @patch
@@ -328,8 +330,9 @@ def _trainer(run, start):
     args = start.args
     texts = start.texts["validation"]
     training, scoring = _collators(args, texts.tokenizer, start.model.config)
-    settings = arguments(f"{run.path}/checkpoints", **args.budget, learning_rate=args.learning_rate,
-                         bf16=args.bf16, **in_their_words(args))
+    own = dict(learning_rate=args.learning_rate, bf16=args.bf16)
+    own |= dict(args.budget, **in_their_words(args))
+    settings = arguments(f"{run.path}/checkpoints", **own)
     trainer = ResumableTrainer(
         model=start.model, args=settings, minutes=args.minutes, warmup=args.warmup,
         train_dataset=start.rows(), eval_dataset=texts.rows["validation"], data_collator=training,
@@ -369,6 +372,7 @@ def pretrain(
 ) -> Run: # The finished run; its folder loads with the `AutoModel…` of the objective
     "Train a model on `corpus`, a new one or one that is there, and score it on unseen text."
     if out is None: raise InputError("out is missing; give the folder of the run")
+    if revision and model is None: raise InputError(f"revision {revision}: of what? give model")
     check_free(out, "pretrain" if resume else None)
     start = _Start(corpus, tokenizer, args, model, keep, revision)
     run = _begun(out, start, model, resume)

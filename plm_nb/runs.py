@@ -158,11 +158,12 @@ def _again(run, asked):
 # %% ../nbs/32_runs.ipynb #cell-19
 @contextmanager
 def kept_if_begun(run:Run):
-    "Remove the folder of `run` where an error comes before its first step."
+    "Remove the folder of `run` where an error leaves nothing to go on from."
     try: yield run
-    except Exception:
-        logged = read_json_lines(run.path/"log.jsonl")
-        if not logged and not list(run.path.glob("checkpoints/*")): shutil.rmtree(run.path)
+    except Exception as error:
+        begun = read_json_lines(run.path/"log.jsonl")
+        if isinstance(error, InputError): begun = []
+        if not begun and not list(run.path.glob("checkpoints/*")): shutil.rmtree(run.path)
         raise
 
 # %% ../nbs/32_runs.ipynb #02e689b3
@@ -262,7 +263,6 @@ def _before(record):
     "For a model that went on, a part of the card with its scores before that."
     if "before" not in record: return []
     return ["## Scores before this training", _table(_flat(record["before"]))]
-
 def card(
     record:dict, # As in `run.json`
 ) -> str: # Markdown

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SPECIALS', 'KINDS', 'WORDS', 'checked_texts', 'chunks', 'alphabet', 'train_tokenizer', 'tokenizer_hash', 'encode',
-           'hub_folder', 'commit_of', 'load_tokenizer', 'unknown_rate', 'report']
+           'hub_folder', 'commit_of', 'text_is_data', 'load_tokenizer', 'unknown_rate', 'report']
 
 # %% ../nbs/11_tokenizer.ipynb #cell-4
 import io, logging, re, time, unicodedata
@@ -347,6 +347,12 @@ def commit_of(
     return None if Path(path).exists() else hub_folder(path, revision).name
 
 # %% ../nbs/11_tokenizer.ipynb #cell-82
+def text_is_data(tokenizer): # Of any family; saved, it is again what it was
+    "Let `tokenizer` take special strings in a text as text."
+    if tokenizer.split_special_tokens: return
+    tokenizer.split_special_tokens = True
+    tokenizer.init_kwargs.pop("split_special_tokens", None)
+
 _hub_name = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?") # `name` or `owner/name`
 
 def load_tokenizer(
@@ -359,13 +365,13 @@ def load_tokenizer(
     if not Path(path).exists() and not _hub_name.fullmatch(str(path)):
         raise InputError(f"no tokenizer folder {path}; {wanted}")
     folder = hub_folder(path, revision)
-    try: tok = AutoTokenizer.from_pretrained(folder, local_files_only=True,
-            trust_remote_code=False, split_special_tokens=True)
+    try: tok = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:
         why = f"nothing loads ({type(error).__name__})"
         raise InputError(f"tokenizer {path}: {why}; {wanted}") from None
     if not tok.is_fast: raise InputError(f"tokenizer {path}: no tokenizer.json; {wanted}")
     for how in ("local_files_only", "is_local"): tok.init_kwargs.pop(how, None) # not to be saved
+    text_is_data(tok)
     if _knows_itself(tok): return tok
     raise InputError(f"tokenizer {path}: all text is nothing but {tok.unk_token}; {wanted}")
 

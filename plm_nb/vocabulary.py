@@ -21,7 +21,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from .files import InputError, check_whole, each_text
 from .packing import roles
 from .perplexity import first_position
-from .tokenizer import chunks
+from .tokenizer import chunks, text_is_data
 from .words import spelling
 
 # %% ../nbs/27_vocabulary.ipynb #5543db2b
@@ -159,6 +159,7 @@ def with_tokens(
         (Path(folder)/"tokenizer.json").write_text(text, encoding="utf-8")
         larger = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     larger.name_or_path = tokenizer.name_or_path
+    if tokenizer.split_special_tokens: text_is_data(larger)
     return larger
 
 # %% ../nbs/27_vocabulary.ipynb #7081ea97
@@ -201,7 +202,17 @@ def _resize(model, rows):
     "Give the embedding of `model`, and its output, this number of rows."
     try: model.resize_token_embeddings(rows, mean_resizing=False)
     except (AttributeError, NotImplementedError): raise _no_other_tokens(model) from None
+    if not model.config.tie_word_embeddings: _part_biases(model)
 
+def _part_biases(model):
+    "Where the bias of `model` has two names, make it two of one size: an untied file has both."
+    for module in model.modules():
+        linear = getattr(module, "decoder", None)
+        both = getattr(linear, "bias", None), getattr(module, "bias", None)
+        if all(isinstance(bias, nn.Parameter) for bias in both):
+            module.bias = nn.Parameter(both[0].detach().clone())
+
+# %% ../nbs/27_vocabulary.ipynb #8c9bb5bf
 def _old_pieces(new, tokenizer):
     "For each of the tokens `new` the ids that `tokenizer` has for its pieces."
     pieces = {}

@@ -160,6 +160,48 @@ def test_a_head_that_is_left_behind_is_named(tmp_path):
     first = pretrain(NEW, words, tmp_path/"first", PretrainingArguments("mlm+nsp", "bert", "tiny", 64, steps=4, batch_size=8, bf16=False))
     with pytest.warns(UserWarning, match="objective mlm.nsp keeps it"): goes_on(first.path, tmp_path/"second")
 
+def test_plain_transformers_fills_blanks_with_a_run(published, tmp_path):
+    "The tokenizer is saved with the settings that its publisher gave it; here a special string in a text stays text."
+    run = goes_on(published("bert"), tmp_path/"run")
+    assert len(hf.pipeline("fill-mask", model=str(run.path))("the [MASK] likes bread."))==5
+    ours = load_tokenizer(run.path)
+    assert ours.mask_token_id not in ours("the [MASK] likes bread.")["input_ids"]
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_with_more_tokens_a_run_is_what_was_scored(tmp_path, tied):
+    "A bias under two names is saved under both, where the weights are not tied."
+    publish("roberta", tmp_path/"start")
+    model = hf.AutoModelForMaskedLM.from_pretrained(tmp_path/"start", tie_word_embeddings=tied)
+    model.config.tie_word_embeddings = tied
+    model.save_pretrained(tmp_path/"start")
+    run = goes_on(tmp_path/"start", tmp_path/"run", add_tokens=4)
+    again = goes_on(run.path, tmp_path/"again", steps=1)
+    found, read = run.record["results"]["validation"]["loss"], again.record["before"]["validation"]["loss"]
+    assert read==pytest.approx(found, rel=1e-5)
+
+@pytest.mark.parametrize("family, asked, words", [
+    ("xlnet", dict(objective="clm"), "does not predict the next token"), ("deberta_v2", dict(documents="packed"), "choose rows or lines"),
+    ("roberta", dict(block_size=259), "at most 258"), ("gpt2", dict(settings=dict(max_grad_norm="abc")), "'abc' is none of"),
+    ("gpt2", dict(settings=dict(adam_beta2=7)), "out of range"), ("gpt2", dict(settings=dict(deepspeed="x.json")), "no effect"),
+    ("gpt2", dict(settings=dict(metric_for_best_model="accuracy")), "no effect")])
+def test_what_a_family_cannot(published, tmp_path, family, asked, words):
+    with pytest.raises(InputError, match=words) as e: goes_on(published(family), tmp_path/"run", **asked)
+    assert "\n" not in str(e.value) and not (tmp_path/"run").exists()
+
+def test_a_loss_that_is_no_number_leaves_nothing_behind(published, tmp_path):
+    "Without a checkpoint there is nothing to go on from, so the folder is free for the next attempt."
+    with pytest.raises(InputError): goes_on(published("bert"), tmp_path/"run", learning_rate=1e20)
+    assert not (tmp_path/"run").exists()
+
+def test_lines_end_alike_on_every_system(published, tmp_path):
+    scores = []
+    for name,end in (("unix", "\n"), ("windows", "\r\n")):
+        text = [end.join(SENTENCES[i:i+3]) for i in range(40)]
+        docs = DatasetDict(train=documents(text[:32]), validation=documents(text[32:]))
+        args = PretrainingArguments(**{**SMALL, "documents": "lines", "steps": 2})
+        scores.append(pretrain(docs, out=tmp_path/name, args=args, model=published("gpt2")).record["results"])
+    assert scores[0]==scores[1]
+
 def test_an_n_gram_is_counted_again(tmp_path):
     words = train_tokenizer(NEW["train"]["text"], "wordpiece", 150)
     counted = count_ngrams(NEW, words, tmp_path/"counted", 3)
