@@ -49,10 +49,9 @@ def arguments(
     **settings, # Any other `TrainingArguments`
 ) -> TrainingArguments:
     "The settings of a run, with this project's defaults."
-    batch_size = settings.get("per_device_train_batch_size")
     seed = settings.get("seed", 0)
     check_budget(steps=steps, epochs=epochs, minutes=minutes)
-    check_whole(save_steps=save_steps, batch_size=batch_size)
+    check_whole(save_steps=save_steps, batch_size=settings.get("per_device_train_batch_size"))
     check_positive(learning_rate=settings.get("learning_rate"))
     check_seed(seed)
     until_the_clock = 10**9 if minutes else -1
@@ -63,7 +62,8 @@ def arguments(
         logging_steps=10, logging_first_step=True, logging_nan_inf_filter=False,
         report_to=[], disable_tqdm=True, use_cpu=not torch.accelerator.is_available(),
         dataloader_pin_memory=torch.cuda.is_available(),
-        save_strategy="steps" if save_steps else "no", save_steps=save_steps or 500)
+        save_strategy="steps" if save_steps else "no", save_steps=save_steps or 500,
+        save_total_limit=2)
     try: return TrainingArguments(out, **{**defaults, **settings})
     except (TypeError, ValueError) as e: raise InputError(f"settings: {e}") from None
 

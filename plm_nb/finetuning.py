@@ -332,10 +332,10 @@ class _Start:
         self.dataset = load_task(dataset, task=task)
         self.task = task if isinstance(task, Task) else self.dataset.task
         self.tokenizer = _tokenizer_of(tokenizer, start)
-        self.asked = dict(model=model, **self.dataset.asked(self.task), **asdict(args))
         learned = self.dataset.train_rows(args.labels_per_class, args.seed)
         unseen = self.dataset.of_split("validation") if args.eval_steps else None
         self.net = self.task.new_model(start, self.tokenizer, self.dataset, args.size, args.seed)
+        self.asked = dict(model=model, **self.dataset.asked(self.task), **asdict(args))
         check_length(self.net, self.task.max_length)
         self.rows, counts = self.task.encode(learned, self.tokenizer)
         self.unseen = None
