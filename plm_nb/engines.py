@@ -21,7 +21,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from .budgets import arguments
 from .checkpoints import ResumableTrainer
-from .continuing import keeps_apart
+from .continuing import keeps_apart, set_dropout
 from .files import InputError
 from .finetuning import padded, tell_padding
 from .models import layout, permutation_mask
@@ -90,11 +90,7 @@ def with_dropout(
 ) -> nn.Module:
     "A copy of `model` that drops a share `p` of its activations."
     model = deepcopy(model)
-    for module in model.modules():
-        for name,value in vars(module).items():
-            drops = "drop" in name and not p
-            if isinstance(module, nn.Dropout): drops = name=="p"
-            if drops and isinstance(value, float): setattr(module, name, p)
+    set_dropout(model, p)
     return model
 
 # %% ../nbs/72_engines.ipynb #2af1d707

@@ -242,6 +242,7 @@ class _Start:
         self.facts, self.before = {}, {}
         self.texts = {"validation": Texts(corpus)} # by what their scores are called
         if keep is not None: self.texts["kept"] = Texts(keep)
+        elif args.replay: raise InputError(f"replay {args.replay}: of what text? give keep")
         if model is None: self._new(tokenizer, args)
         else: self._saved(model, revision, tokenizer, args)
         fast_attention(self.model, self.args.block_size)
@@ -307,8 +308,6 @@ def rows(self:_Start):
     "The rows to learn from, with those that are replayed."
     rows = self.texts["validation"].rows["train"]
     if self.args.replay is None: return rows
-    if "kept" not in self.texts:
-        raise InputError(f"replay {self.args.replay}: of what text? give keep")
     return with_replay(rows, self.texts["kept"].rows["train"], self.args.replay, self.args.seed)
 
 # %% ../nbs/36_pretraining.ipynb #fa6e192e
