@@ -61,10 +61,17 @@ def tokenizer(*,
     return found
 
 # %% ../nbs/82_commands.ipynb #cell-12
+def _text(source, tokenizer):
+    "The corpus, and the tokenizer that was asked for; `char` is learned from the corpus."
+    from plm_nb.data import load_corpus
+    from plm_nb.tokenizer import train_tokenizer
+    corpus = load_corpus(*source)
+    if tokenizer=="char": tokenizer = train_tokenizer(corpus["train"]["text"], "char")
+    return corpus, tokenizer
+
 def _counted(source, tokenizer, out, order, resume, asked, **start):
     "The run of an n-gram, which knows no training and so none of its options."
     from dataclasses import fields
-    from plm_nb.data import load_corpus
     from plm_nb.files import InputError
     from plm_nb.ngram_runs import count_ngrams
     from plm_nb.pretraining import PretrainingArguments
@@ -80,7 +87,8 @@ def _counted(source, tokenizer, out, order, resume, asked, **start):
         raise InputError(f"--{', --'.join(sorted(without_effect))}: --arch ngram counts once and "
                          "is done; leave out what belongs to a network")
     if order is None: order = 5
-    return count_ngrams(load_corpus(*source), tokenizer, out, order, asked.get("seed", 0))
+    corpus, tokenizer = _text(source, tokenizer)
+    return count_ngrams(corpus, tokenizer, out, order, asked.get("seed", 0))
 
 # %% ../nbs/82_commands.ipynb #8dd326f2
 def _note_of(out):
@@ -104,15 +112,17 @@ def settings_of(
 # %% ../nbs/82_commands.ipynb #567cdea1
 def _trained(source, tokenizer, out, order, resume, asked, **start):
     "The run of a network."
-    from plm_nb.data import load_corpus
     from plm_nb.files import InputError
     from plm_nb.pretraining import PretrainingArguments, pretrain
     if order is not None:
         raise InputError(f"--order {order}: only an n-gram has one; add --arch ngram")
     if asked.get("objective")=="plm": asked["objective"] = "permutation" # an alias
+    if tokenizer=="char" and start["model"] is not None: raise InputError(
+        "--tokenizer char: is learned for a new model; give the folder of one")
     args = PretrainingArguments(**asked)
     note = _note_of(out)
-    run = pretrain(load_corpus(*source), tokenizer, out, args, resume, **start)
+    corpus, tokenizer = _text(source, tokenizer)
+    run = pretrain(corpus, tokenizer, out, args, resume, **start)
     if note: say(note)
     return run
 

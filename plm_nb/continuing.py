@@ -119,8 +119,6 @@ def tokenizers_of(
     other=None, # A tokenizer to change to, or the folder of one
 ) -> tuple: # That of the model, and that to change to, or None
     "The tokenizer of the model at `path`; where it has none, the `other` is taken for it."
-    if str(other)=="char":
-        raise InputError("tokenizer char: is learned for a new model; give the folder of one")
     if isinstance(other, (str, Path)): other = load_tokenizer(other)
     folder = hub_folder(path, revision)
     has_own = any(file.name.startswith(("tok", "vocab", "spiece")) for file in folder.iterdir())

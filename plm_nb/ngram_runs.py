@@ -47,7 +47,7 @@ def _marks(tokenizer):
 # %% ../nbs/37_ngram_runs.ipynb #6d43f450
 def count_ngrams(
     corpus:str|Path|DatasetDict, # What `load_corpus` takes, or gives
-    tokenizer, # A tokenizer, the folder of one, or `char`
+    tokenizer, # A tokenizer, or the folder of one
     out:str|Path, # Folder of the run
     order:int=5, # Tokens that are looked at together
     seed:int=0, # Nothing is drawn; for the record
@@ -56,7 +56,7 @@ def count_ngrams(
     check_free(out)
     check_whole(order=order)
     texts = Texts(corpus)
-    tokenizer = texts.tokenizer = suited(tokenizer, "ngram", texts["train"])
+    tokenizer = texts.tokenizer = suited(tokenizer, "ngram")
     opens = _marks(tokenizer).opens
     start = time.monotonic()
     documents = _documents(texts["train"], tokenizer)

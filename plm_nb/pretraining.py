@@ -29,7 +29,6 @@ from .packing import document_rows
 from .perplexity import longest_input, text_nats, text_rows
 from .runs import Run, check_free, fingerprint, kept_if_begun, text_figures
 from .tokenizer import commit_of, load_tokenizer, report, tokenizer_hash
-from .tokenizer import train_tokenizer
 from .training import Log, Patience, Trainer, predicts_next
 from .vocabulary import add_tokens, carry_embeddings
 
@@ -138,12 +137,11 @@ def _with_tokens(rows, tokenizer, split):
     return rows.select(np.flatnonzero(kept))
 
 # %% ../nbs/36_pretraining.ipynb #5477c5b5
-def suited(tokenizer, arch, texts):
-    "A copy of `tokenizer`, whatever it was given as, that suits a new `arch`."
+def suited(tokenizer, arch):
+    "A copy of `tokenizer`, or of the one in the folder of that name, that suits a new `arch`."
     if tokenizer is None:
         raise InputError("random weights need a tokenizer; give one, or a model that has one")
-    if str(tokenizer)=="char": tokenizer = train_tokenizer(texts, "char")
-    elif isinstance(tokenizer, (str, Path)): tokenizer = load_tokenizer(tokenizer)
+    if isinstance(tokenizer, (str, Path)): tokenizer = load_tokenizer(tokenizer)
     tokenizer = deepcopy(tokenizer)
     if arch=="t5": add_sentinels(tokenizer)
     if arch not in ("bert", "roberta"):
@@ -253,9 +251,9 @@ class _Start:
     def _new(self, tokenizer, args):
         "A new model, and a tokenizer that suits it."
         self.args = _settled(args, _usual(args))
-        texts = self.texts["validation"]
-        self._cut(suited(tokenizer, self.args.arch, texts["train"]))
-        self.model = _new_model(self.args, texts.tokenizer, texts.rows["train"])
+        own = suited(tokenizer, self.args.arch)
+        self._cut(own)
+        self.model = _new_model(self.args, own, self.texts["validation"].rows["train"])
 
 # %% ../nbs/36_pretraining.ipynb #c01ccc4a
 @patch
@@ -361,7 +359,7 @@ def _course(trainer, rows):
 # %% ../nbs/36_pretraining.ipynb #cell-23
 def pretrain(
     corpus:str|Path|DatasetDict, # What `load_corpus` takes, or gives
-    tokenizer=None, # A tokenizer, the folder of one, or `char`; None: that of `model`
+    tokenizer=None, # A tokenizer, or the folder of one; None: that of `model`
     out:str|Path=None, # Folder of the run
     args:PretrainingArguments=PretrainingArguments(), # How the model learns
     resume:bool=False, # Go on from the last checkpoint in `out`

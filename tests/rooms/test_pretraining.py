@@ -76,8 +76,9 @@ def test_the_record(run):
 
 @pytest.mark.parametrize("init", ["counted", "random"])
 def test_char_tokenizer(corpus, tmp_path, init):
-    "Characters need no trained tokenizer, and the run keeps the one it made."
-    run = pretrain(corpus, "char", tmp_path/"run", **SMALL, init=init)
+    "A tokenizer of characters is one like any other, and the run keeps it."
+    letters = train_tokenizer([corpus.read_text()], "char")
+    run = pretrain(corpus, letters, tmp_path/"run", **SMALL, init=init)
     tok = AutoTokenizer.from_pretrained(run.path)
     assert tok.tokenize("word")==list("word") and verify(run.path)["ok"]
 
