@@ -22,6 +22,7 @@ from .budgets import TrainerArguments, arguments, in_their_words
 from .checkpoints import ResumableTrainer
 from .continuing import made_here, pull_to_start
 from .files import InputError, check_positive, check_whole, plain_numbers
+from .looks import count_look, note_looks
 from .metrics import bootstrap
 from .models import check_length, fast_attention
 from .packing import roles
@@ -293,6 +294,7 @@ def _finish(run, trainer, start):
     run.record["training"] = dict(
         steps=trainer.state.global_step, loss_first=losses[0], loss_last=losses[-1],
         parameters=model.num_parameters())
+    note_looks(run)
     run.finish()
     return run
 
@@ -313,12 +315,6 @@ def _tokenizer_of(tokenizer, model):
                          "know its own; leave the tokenizer out")
     return own
 
-def _count_look(folder):
-    "Note in the run at `folder`, if there is one, that its test split was looked at."
-    if not (Path(folder)/"run.json").is_file(): return
-    run = Run(folder)
-    run.record["test_looks"] = run.record.get("test_looks", 0)+1
-    run.finish()
 
 # %% ../nbs/43_finetuning.ipynb #4cf52d61
 class _Start:
@@ -342,6 +338,8 @@ class _Start:
         if args.eval_steps: self.unseen, _ = self.task.encode(unseen, self.tokenizer)
         words = dict(sha256=tokenizer_hash(self.tokenizer))
         self.facts |= dict(self.dataset.facts(learned, counts), tokenizer=words)
+        if "test" in self.dataset: # which is scored at the end
+            self.facts["test_looks"] = {fingerprint(self.dataset["test"]): 1}
 
 # %% ../nbs/43_finetuning.ipynb #a5742120
 def finetune(
@@ -386,10 +384,11 @@ def evaluate(
     rows = dataset[split]
     given = dict(model=model, split=split, task=task.name, options=task.options)
     data = dict(rows=len(rows), sha256=fingerprint(rows))
-    looks = int(split=="test")
+    is_run = (Path(model)/"run.json").is_file() # which counts the look itself
+    looks = {data["sha256"]: 1} if split=="test" and not is_run else {}
     with tempfile.TemporaryDirectory() as scratch:
         run = Run.start(out or Path(scratch)/"run", "evaluate", given, test_looks=looks, data=data)
         _score_split(run, split, rows, task, net, load_tokenizer(model))
         run.finish()
-    if split=="test": _count_look(model)
+    if split=="test": count_look(model, data["sha256"])
     return run.record["results"][split]

@@ -11,12 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 import pandas as pd
 from datasets import Dataset
-from . import runs
+from . import verification
 from .files import InputError, as_table, read_text, suffix_of
 from .dialogue import Dialogue
 from .finetuning import FinetuningArguments, evaluate, finetune
 from .models import check_length
 from .question_answering import QuestionAnswering
+from .runs import Run
 from .tables import Columns
 from .tasks import TASKS, Task, dataset_task, load_for, load_task, task_named, task_of
 from .tasks import trained_reading, trained_task
@@ -140,6 +141,6 @@ def verify(
     path:str|Path, # A run folder
 ) -> dict: # `ok`; `files` and `scores`: name to `ok` or what is wrong
     "Recompute the fingerprints and the scores of the run at `path`, and compare."
-    name = runs.Run(path).record["arguments"].get("task")
-    if name not in TASKS: return runs.verify(path)
-    return runs.verify(path, TASKS[name]().score)
+    name = Run(path).record["arguments"].get("task")
+    if name not in TASKS: return verification.verify(path)
+    return verification.verify(path, TASKS[name]().score)

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['fingerprint', 'machine', 'check_free', 'difference', 'Run', 'kept_if_begun', 'text_figures', 'plot_loss', 'card',
-           'write_manifest', 'problems', 'verify']
+           'write_manifest', 'file_states', 'problems']
 
 # %% ../nbs/32_runs.ipynb #cell-4
-import json, math, os, platform, re, shutil
+import json, math, os, platform, re, shlex, shutil, sys
 from contextlib import contextmanager
 from html import escape
 from importlib import metadata
@@ -76,6 +76,12 @@ def _json(x):
     return text+"\n"
 
 # %% ../nbs/32_runs.ipynb #36729cb5
+def _typed():
+    "What was typed in a shell to make this run; None where Python was the door."
+    program = Path(sys.argv[0])
+    if program.stem!="plm" and program.parts[-2:]!=("plm_nb", "__main__.py"): return None
+    return shlex.join(["plm", *map(_portable, sys.argv[1:])])
+
 def _portable(x):
     "`x` for a record: absolute paths keep only their last part."
     if isinstance(x, dict): return {k: _portable(v) for k,v in x.items()}
@@ -140,6 +146,7 @@ def start(cls:Run,
     if (Path(out)/"run.json").is_file(): return _again(cls(out), {**facts, **arguments})
     Path(out).mkdir(parents=True, exist_ok=True)
     record = dict(command=command, status="running", arguments=arguments, **facts)
+    if typed := _typed(): record["typed"] = typed
     record |= dict(machine=machine(), lines={}, results={})
     atomic_write(Path(out)/"run.json", _json(_portable(record)))
     return cls(out)
@@ -249,20 +256,54 @@ def plot_loss(
     return fig
 
 # %% ../nbs/32_runs.ipynb #cell-35
+def _cell(value):
+    "`value` as a cell of a table in Markdown, escaped."
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return escape(text).replace("|", "\\|").replace("\n", " ")
+
 def _table(rows):
-    "A Markdown table of `(name, value)` pairs, escaped."
-    def cell(v):
-        text = f"{v:.4g}" if isinstance(v, float) else str(v)
-        return escape(text).replace("|", "\\|").replace("\n", " ")
+    "A Markdown table of `(name, value)` pairs."
     lines = ["| | |", "|---|---|"]
-    for name,value in rows: lines.append(f"| {cell(name)} | {cell(value)} |")
+    for name,value in rows: lines.append(f"| {_cell(name)} | {_cell(value)} |")
     return "\n".join(lines)
 
 # %% ../nbs/32_runs.ipynb #079f5757
-def _before(record):
-    "For a model that went on, a part of the card with its scores before that."
-    if "before" not in record: return []
-    return ["## Scores before this training", _table(_flat(record["before"]))]
+def _scores(results):
+    "A table of the figures of each split, each beside the ends of its interval."
+    rows = ["| | | 95 % |", "|---|---|---|"]
+    figures = dict(_flat(results))
+    for name,value in figures.items():
+        if isinstance(value, list) or name.endswith(("_low", "_high")): continue
+        low = figures.get(f"{name}_low")
+        high = figures.get(f"{name}_high")
+        ends = "" if low is None else f"{_cell(low)} to {_cell(high)}"
+        rows.append(f"| {_cell(name)} | {_cell(value)} | {ends} |")
+    if len(rows)==2: return "None."
+    return "\n".join(rows)
+
+def _looks(record):
+    "How often the test split was looked at, in a sentence."
+    own = sum((record.get("test_looks") or {}).values())
+    others = record.get("test_looks_beside")
+    beside = f", and {others} more by runs beside this one" if others else ""
+    return f"Looks at the test split: {own}{beside}."
+
+def _not_measured(record):
+    "What nobody has measured, in a sentence."
+    found = []
+    for split in ("validation", "test"):
+        if split not in record["results"]: found.append(f"the {split} split")
+    if "contamination" not in record: found.append("overlap of the test with what was read before")
+    found += ["other languages", "other domains", "fairness", "memorization"]
+    return ", ".join(found)+"."
+
+# %% ../nbs/32_runs.ipynb #d121e0a6
+def _use(tag):
+    "What the model is for, in two sentences."
+    made = "A language model."
+    if tag: made = f"Made for {escape(tag)}, on rows like those it learned from."
+    return f"{made} On anything else it has not been tried."
+
 def card(
     record:dict, # As in `run.json`
 ) -> str: # Markdown
@@ -272,20 +313,19 @@ def card(
     if tag: head.insert(-1, f"pipeline_tag: {tag}")
     machine = dict(_flat(record["machine"]))
     training = {**record["arguments"], "seed": record.get("seed"), **record.get("training", {})}
-    figures = {k: v for k,v in _flat(record["results"]) if not isinstance(v, list)}
-    unseen = [s for s in ("validation", "test") if s not in record["results"]]
-    unseen = [f"the {split} split" for split in unseen]
-    unseen += ["other languages", "other domains", "fairness", "memorization"]
     version = escape(machine["versions.plm_nb"])
     made = f"Made by `plm {escape(record['command'])}` of plm_nb {version}"
+    again = "Called from Python, with the arguments above."
+    if "typed" in record: again = f"`{escape(record['typed'])}`"
     body = ["# Model card", f"{made}; every line comes from `run.json`.",
+            "## Intended use", _use(tag),
             "## Data", _table(record.get("data", {}).items()),
             "## Training", _table(_flat(training)),
-            "## Scores", _table(figures.items()) if figures else "None.",
-            *_before(record),
-            f"Looks at the test split: {record.get('test_looks', 0)}.",
-            "## Not measured", ", ".join(unseen)+".",
-            "## Machine", _table(machine.items())]
+            "## To repeat it", again,
+            "## Scores", _scores(record["results"]), _looks(record)]
+    if "before" in record:
+        body += ["## Scores before this training", _table(_flat(record["before"]))]
+    body += ["## Not measured", _not_measured(record), "## Machine", _table(machine.items())]
     return "\n".join(head) + "\n" + "\n\n".join(body) + "\n"
 
 # %% ../nbs/32_runs.ipynb #cell-38
@@ -306,8 +346,10 @@ def write_manifest(
     atomic_write(folder/"MANIFEST.json", _json(fingerprints))
 
 # %% ../nbs/32_runs.ipynb #cell-39
-def _compared(folder):
-    "Each file of `folder`, or of its manifest: `ok`, `changed`, `missing`, `added` or `hidden`."
+def file_states(
+    folder:Path, # With a manifest
+) -> dict: # File name to `ok`, `changed`, `missing`, `added` or `hidden`
+    "How each file of `folder` stands to its manifest."
     text = (folder/"MANIFEST.json").read_bytes()
     try: said = json.loads(text)
     except ValueError: said = None
@@ -324,7 +366,7 @@ def problems(
 ) -> dict: # File name to `changed`, `missing` or `added`; empty if all is well
     "What in `folder` is not as it was when its manifest was written."
     if not (Path(folder)/"MANIFEST.json").is_file(): return {"MANIFEST.json": "missing"}
-    found = _compared(Path(folder))
+    found = file_states(Path(folder))
     return {f: state for f,state in found.items() if state not in ("ok", "hidden")}
 
 # %% ../nbs/32_runs.ipynb #cell-42
@@ -344,58 +386,3 @@ def finish(self:Run,
     atomic_write(self.path/"README.md", card(self.record))
     atomic_write(self.path/"run.json", _json(_portable(self.record)))
     write_manifest(self.path)
-
-# %% ../nbs/32_runs.ipynb #cell-45
-def _figures_again(lines, score):
-    "The figures of the `lines` of one split."
-    if score is None and not {"nats", "tokens"}<=lines[0].keys(): return {}
-    return (score or text_figures)(lines)
-
-def _compare_split(lines, n, figures, score):
-    "`ok`, or how the `lines` of a split differ from the record: their number `n`, their `figures`."
-    if len(lines)!=n: return f"{len(lines)} lines, the record says {n}"
-    if not lines: return "ok"
-    try: again = _figures_again(lines, score)
-    except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as e:
-        return f"the lines cannot be scored ({type(e).__name__}: {e})"
-    wrong = []
-    for name,now in again.items():
-        was = figures.get(name, math.inf)
-        if was is None and finite(now) is None: continue
-        is_number = isinstance(was, float|int)
-        if is_number and math.isclose(now, was, rel_tol=1e-9, abs_tol=1e-9): continue
-        wrong.append(f"{name} is {now:.6g}, the record says {was}")
-    return "; ".join(wrong) or "ok"
-
-# %% ../nbs/32_runs.ipynb #b547395b
-def _compare_lines(run, score):
-    "For each split: `ok`, or how its lines differ from the record."
-    counts = run.record.get("lines", {})
-    file = run.path/"scores.jsonl"
-    if counts and not file.is_file(): return {"all": "scores.jsonl is missing"}
-    by_split = {split: [] for split in counts}
-    try:
-        for line in read_json_lines(file):
-            split = line.pop("split", None)
-            if "part" in line:
-                return {"all": "an older plm_nb wrote these lines; verify them with it"}
-            by_split.setdefault(split, []).append(line)
-    except (ValueError, AttributeError): return {"all": "scores.jsonl cannot be read"}
-    results = run.record.get("results", {})
-    return {split: _compare_split(lines, counts.get(split), results.get(split, {}), score)
-            for split,lines in by_split.items()}
-
-# %% ../nbs/32_runs.ipynb #db732944
-def verify(
-    path:str|Path, # A run folder
-    score=None, # From the lines of a split to its figures; None: scores text, counts the rest
-) -> dict: # `ok`, bool; `files` and `scores`, by name: `ok`, or what is wrong
-    "Recompute the fingerprints and the figures of the run at `path`, and compare."
-    run = Run(path)
-    if not run.done:
-        raise InputError(f"{path}: the run is not finished (MANIFEST.json is missing); "
-                         "let it finish, or start it again elsewhere")
-    files = _compared(run.path)
-    scores = _compare_lines(run, score)
-    ok = {*files.values(), *scores.values()}<={"ok", "hidden"} # as .DS_Store, by other programs
-    return dict(ok=ok, files=files, scores=scores)

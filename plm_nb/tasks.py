@@ -155,11 +155,11 @@ class TaskDataset(DatasetDict):
         return dict(task=task.name, options=task.options, reading=self.reading)
 
     def facts(self, learned:Dataset, counts:dict) -> dict:
-        "What a run depends on: the rows of each split, those `learned` from, looks at the test."
+        "What a run depends on: the rows of each split, and those `learned` from."
         data = {f"{split} rows": len(rows) for split,rows in self.items()}
         data |= {"rows learned from": len(learned), **counts, "sha256": fingerprint(learned)}
         tag = self.task.pipeline_tag or self.task.name
-        return dict(data=data, test_looks=int("test" in self), pipeline_tag=tag)
+        return dict(data=data, pipeline_tag=tag)
 
 # %% ../nbs/40_tasks.ipynb #63a8a479
 def _task_of(source, task):

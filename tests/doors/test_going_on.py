@@ -13,7 +13,9 @@ from plm_nb.files import InputError
 from plm_nb.models import load
 from plm_nb.ngram_runs import count_ngrams
 from plm_nb.pretraining import PretrainingArguments, pretrain
-from plm_nb.runs import Run, read_json_lines, verify
+from plm_nb.files import read_json_lines
+from plm_nb.runs import Run
+from plm_nb.verification import verify
 from plm_nb.tokenizer import load_tokenizer, train_tokenizer
 
 def documents(texts): return Dataset.from_dict(dict(text=texts))

@@ -3,7 +3,7 @@ import json, signal
 import pytest
 from plm_nb.cli import main
 from plm_nb.data import sha256
-from plm_nb.runs import verify
+from plm_nb.verification import verify
 from shell import corpus, plm, pretrain
 
 def steps(out): return [int(p.name.split("-")[1]) for p in out.glob("checkpoints/checkpoint-*") if not p.suffix]

@@ -133,7 +133,8 @@ def test_looks_are_counted(here, clf, tmp_path):
     shutil.copytree(clf, run)
     for looks in (2, 3):
         found("evaluate", "--model", run, "--data", here/"rows.csv", "--split", "test")
-        assert f"Looks at the test split: {looks}." in (run/"README.md").read_text()
+        card = (run/"README.md").read_text()
+        assert f"Looks at the test split: {looks}." in card
     assert found("verify", run)["ok"]
 
 def test_resume(here, tok, mlm, tmp_path):

@@ -1,13 +1,15 @@
 "`plm_nb.metrics` against scikit-learn on many random tables, and its interval against redrawn rows."
 import os
+import warnings
 
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn import metrics as sk
 
 from plm_nb.files import InputError
-from plm_nb.metrics import (accuracy, bootstrap, confusion, f1, matthews, plot_confusion, precision, ratio, recall,
-    row_weights, score_metric, scores, weighted_mean)
+from plm_nb.metrics import (accuracy, bootstrap, by_class, confusion, f1, matthews, plot_confusion, precision, ratio, recall,
+    redraws, row_weights, score_metric, scores, weighted_mean)
 
 AVERAGES = ["macro", "micro", "weighted"]
 
@@ -48,6 +50,49 @@ def test_binary():
     for seed in range(20):
         y,p = draw(seed, k=2, n=30)
         for weights in (None, drawn_weights(seed, 30)): assert scores(y, p, "binary", weights)==near(by_sklearn(y, p, "binary", weights))
+
+def test_thousand_random_cases():
+    "Every average, either positive class, either meaning of 0/0, with weights and without."
+    for seed in range(1000):
+        average, zero, positive = (*AVERAGES, "binary")[seed%4], seed//4%2, seed//8%2
+        y,p = draw(seed, k=2 if average=="binary" else None)
+        weights = drawn_weights(seed, len(y)) if seed//16%2 else None
+        kept = slice(None) if weights is None else weights>0
+        w = None if weights is None else weights[kept]
+        how = dict(pos_label=positive) if average=="binary" else {}
+        *want, _ = sk.precision_recall_fscore_support(y[kept], p[kept], average=average, sample_weight=w, zero_division=zero, **how)
+        got = scores(y, p, average, weights, positive, zero)
+        assert [got["precision"], got["recall"], got["f1"]]==pytest.approx(want, abs=1e-9)
+        assert got["accuracy"]==pytest.approx(np.average(y==p, weights=weights))
+        if seed%5: continue
+        alone = [score(y, p, average, weights, positive, zero) for score in (precision, recall, f1)]
+        assert alone==pytest.approx(want, abs=1e-9)
+
+def test_positive_class():
+    y,p = draw(2, k=2, n=40)
+    for score in (precision, recall, f1): assert score(y, p, "binary", positive=0)==pytest.approx(score(1-y, 1-p, "binary"))
+    assert score_metric("binary", 0).compute(references=y, predictions=p)==near(scores(y, p, "binary", positive=0))
+    for score in (precision, recall, f1, scores):
+        with pytest.raises(InputError, match="positive 2: must be 0 or 1"): score(y, p, "binary", positive=2)
+        with pytest.raises(InputError, match="zero_division 0.5: must be 0 or 1"): score(y, p, zero_division=.5)
+        with pytest.raises(InputError, match="found class 2"): score([0, 2], [0, 1], "binary", positive=0)
+
+@pytest.mark.parametrize("zero", [0, 1])
+def test_by_class_equal_to_classification_report(zero):
+    names = ["a", "b", "macro", "d"] # a class may bear the name of an average
+    for seed in range(50):
+        y,p = draw(seed, k=4, n=40)
+        table = by_class(y, p, names, zero)
+        report = sk.classification_report(y, p, output_dict=True, zero_division=zero)
+        for k,name in enumerate(names):
+            want = [*report.get(str(k), dict(p=zero, r=zero, f=zero, n=0)).values()]
+            assert table.iloc[k].tolist()==pytest.approx(want) and table.index[k]==name
+        for row,average in zip((-3, -1), ("macro", "weighted")):
+            assert table.index[row]==average
+            assert table.iloc[row].tolist()==pytest.approx([*report[f"{average} avg"].values()])
+        assert table.iloc[-2].tolist()==pytest.approx([report["accuracy"]]*3 + [40]) and table.index[-2]=="micro"
+    with pytest.raises(InputError, match="class 3 has no name"): by_class([3], [0], ["a", "b", "c"])
+    assert list(by_class([0, 1], [0, 1], ["a", "b"]).columns)==["precision", "recall", "f1", "support"]
 
 @pytest.mark.parametrize("average", [*AVERAGES, "binary"])
 def test_many_weights_at_once(average):
@@ -125,7 +170,7 @@ def test_bootstrap_in_blocks():
         sizes.append(weights.shape)
         return dict(mean=weighted_mean(np.arange(2**21), weights), rows=2**21, how="a text")
     ends = bootstrap(score, 2**21, n=6)
-    assert sizes==[(4, 2**21), (2, 2**21)] and list(ends)==["mean_low", "mean_high"]
+    assert sizes==[(2, 2**21)]*3 and list(ends)==["mean_low", "mean_high"]
     assert ends["mean_low"] < 2**20 < ends["mean_high"]
 
 def test_bootstrap_edges():
@@ -134,6 +179,84 @@ def test_bootstrap_edges():
     assert interval([1]*9, [0]*9)["accuracy_low"]==interval([1]*9, [0]*9)["accuracy_high"]==0
     with pytest.raises(InputError, match="at least 1 row"): bootstrap(lambda weights: {}, 0)
     with pytest.raises(InputError, match="choose from"): bootstrap(lambda w: scores([0], [0], "mean", w), 1)
+
+def mean_of(values, **settings):
+    "Interval of the mean of `values`, and the redraws it was read from."
+    drawn = []
+    def score(weights):
+        drawn.extend(weighted_mean(values, weights))
+        return dict(mean=weighted_mean(values, weights))
+    ends = bootstrap(score, len(values), **settings)
+    return [*ends.values()], np.array(drawn[:settings.get("n", 1000)])
+
+def test_groups_are_drawn_whole():
+    groups = np.array(list("cabca"))
+    for weights in redraws(5, n=200, groups=groups):
+        assert (weights[:, 0]==weights[:, 3]).all() and (weights[:, 1]==weights[:, 4]).all()
+        assert (weights[:, :3].sum(1)==3).all()
+    assert np.array_equal(next(redraws(5, groups=list("vwxyz"))), next(redraws(5)))
+
+@pytest.mark.parametrize("method", ["percentile", "bca"])
+def test_copies_of_a_row_are_no_news(method):
+    "Rows written ten times have the interval of the rows, if copies are a group; any ids and any order will do."
+    values = np.random.default_rng(0).exponential(size=50)
+    want, _ = mean_of(values, method=method)
+    groups = [f"document {i}" for i in range(50)]*10
+    assert mean_of(np.tile(values, 10), groups=groups, method=method)[0]==pytest.approx(want)
+    assert np.diff(mean_of(np.tile(values, 10), method=method)[0])<np.diff(want)/2
+
+@pytest.mark.parametrize("settings,why", [
+    (dict(groups=[1, 2]), r"shape \(2,\); give an id for each of 3"), (dict(groups=[[1], [2], [3]]), "shape"),
+    (dict(groups=["a", None, "b"]), "row 2 has no id"), (dict(groups=[1, float("nan"), 2]), "row 2 has no id"),
+    (dict(groups=["a"]*3), "all are 'a'"), (dict(method="basic"), "choose percentile or bca"),
+    (dict(level=95), "level 95"), (dict(n=0), "n 0")])
+def test_bootstrap_settings(settings, why):
+    with pytest.raises(InputError, match=why) as e: mean_of([1., 2., 3.], **settings)
+    assert "\n" not in str(e.value)
+
+def scipy_bca(values, statistic, drawn, level=.95):
+    "The interval that scipy reads from the redraws `drawn`."
+    given = stats._resampling.BootstrapResult(None, drawn, None)
+    made = stats.bootstrap((values,), statistic, n_resamples=0, bootstrap_result=given, method="BCa", confidence_level=level)
+    return [*made.confidence_interval]
+
+@pytest.mark.parametrize("level", [.8, .95])
+def test_bca_equal_to_scipy(level):
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        for values in (rng.normal(size=30), rng.exponential(size=80), rng.random(60)<.9):
+            got, drawn = mean_of(values, n=500, level=level, method="bca")
+            assert got==pytest.approx(scipy_bca(values*1., np.mean, drawn, level), abs=1e-9)
+
+def test_bca_of_many_rows_leaves_out_parts():
+    "From 1,000 rows on a part is left out instead of a row, and the ends are nearly the same."
+    values = np.random.default_rng(0).exponential(size=3000)**2
+    got, drawn = mean_of(values, n=500, method="bca")
+    assert got==pytest.approx(scipy_bca(values, np.mean, drawn), rel=.003)
+    assert np.abs(np.array(got)-mean_of(values, n=500)[0]).max() > .01
+
+def test_bca_keeps_to_blocks():
+    sizes = []
+    def score(weights):
+        sizes.append(weights.size)
+        return dict(mean=weighted_mean(np.arange(2**14)<100, weights))
+    bootstrap(score, 2**14, n=10, method="bca")
+    assert max(sizes)<=2**22 and len(sizes)==1+1+4 and sum(sizes[2:])==1000*2**14
+
+def test_bca_undefined():
+    "The percentiles stay where no redraw differs, or all are on one side of the score."
+    for values in ([1.]*9, [.5]): assert mean_of(values, method="bca")[0]==mean_of(values)[0]
+    def one_sided(weights): return dict(low=[0. if (row==1).all() else 1+row[0]/9 for row in weights])
+    assert bootstrap(one_sided, 40, method="bca")==bootstrap(one_sided, 40)
+
+@pytest.mark.parametrize("method", ["percentile", "bca"])
+def test_a_redraw_without_a_score_is_left_out(method):
+    values = np.array([1., 2., 3., 4.])
+    def score(weights):
+        means = [np.average(values, weights=row) if row[0] else np.nan for row in weights]
+        return dict(mean=means, never=[np.nan]*len(weights))
+    with warnings.catch_warnings(action="error"): ends = bootstrap(score, 4, method=method)
+    assert [*ends]==["mean_low", "mean_high"] and 1<=ends["mean_low"]<ends["mean_high"]<=3.25
 
 def test_confusion_equal_to_sklearn():
     for seed in range(30):

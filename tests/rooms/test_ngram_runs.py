@@ -6,7 +6,7 @@ from plm_nb.files import InputError
 from plm_nb.models import load
 from plm_nb.ngram_runs import count_ngrams
 from plm_nb.perplexity import score_text
-from plm_nb.runs import verify
+from plm_nb.verification import verify
 from plm_nb.tokenizer import train_tokenizer
 
 WORDS, PARTS = "cat dog owl fox hen bee ant elk cow pig rat bat".split(), dict(train=60, validation=12)

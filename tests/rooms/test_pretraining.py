@@ -15,7 +15,8 @@ from plm_nb.decoding import fill
 from plm_nb.demo import blanks_right
 from plm_nb.pretraining import PretrainingArguments
 from plm_nb.pretraining import pretrain as pretrain_by
-from plm_nb.runs import Run, verify
+from plm_nb.runs import Run
+from plm_nb.verification import verify
 from plm_nb.packing import pack
 from plm_nb.tokenizer import train_tokenizer
 from plm_nb.models import load
