@@ -281,12 +281,19 @@ def _scores(results):
     if len(rows)==2: return "None."
     return "\n".join(rows)
 
+# %% ../nbs/32_runs.ipynb #555d2fdd
 def _looks(record):
     "How often the test split was looked at, in a sentence."
     own = sum((record.get("test_looks") or {}).values())
     others = record.get("test_looks_beside")
     beside = f", and {others} more by runs beside this one" if others else ""
     return f"Looks at the test split: {own}{beside}."
+
+def _use(tag):
+    "What the model is for, in two sentences."
+    made = "A language model."
+    if tag: made = f"Made for {escape(tag)}, on rows like those it learned from."
+    return f"{made} On anything else it has not been tried."
 
 def _not_measured(record):
     "What nobody has measured, in a sentence."
@@ -298,12 +305,6 @@ def _not_measured(record):
     return ", ".join(found)+"."
 
 # %% ../nbs/32_runs.ipynb #d121e0a6
-def _use(tag):
-    "What the model is for, in two sentences."
-    made = "A language model."
-    if tag: made = f"Made for {escape(tag)}, on rows like those it learned from."
-    return f"{made} On anything else it has not been tried."
-
 def card(
     record:dict, # As in `run.json`
 ) -> str: # Markdown
@@ -325,6 +326,8 @@ def card(
             "## Scores", _scores(record["results"]), _looks(record)]
     if "before" in record:
         body += ["## Scores before this training", _table(_flat(record["before"]))]
+    if "contamination" in record:
+        body += ["## Rows that were read before", _table(_flat(record["contamination"]))]
     body += ["## Not measured", _not_measured(record), "## Machine", _table(machine.items())]
     return "\n".join(head) + "\n" + "\n\n".join(body) + "\n"
 

@@ -1,7 +1,7 @@
 "What two splits have in common: copies in every disguise count once, new text never."
 import random
 import pytest
-from plm_nb.contamination import contamination, word_ngrams
+from plm_nb.contamination import contamination, nearest, touched, word_ngrams
 from plm_nb.data import normalize
 
 def test_each_kind():
@@ -36,3 +36,24 @@ def test_words_are_what_white_space_separates(text):
 def test_mixed_scripts():
     "Each Han character is a word; what stands between two of them stays whole."
     assert word_ngrams("用BERT 模型", 4)=={("用", "bert", "模", "型")}
+
+@pytest.mark.parametrize("near", [False, True])
+def test_rows_that_were_read_before(near):
+    "Each test text by itself: copies, other cases, and with `near` also texts with a few other words."
+    old = [f"The {name} function takes a list and gives back the {kind} of all numbers that are in it."
+           for name,kind in (("sum", "total"), ("mean", "average"), ("top", "largest"))]
+    far = ["Nothing of this kind stands there.", "Another sentence, which nobody has read before, about boats."]
+    changed = old[0].replace("gives", "hands").replace("numbers", "values")
+    test = [old[1], old[2].upper(), changed, *far]
+    assert touched(old, test, near=near).tolist()==[True, True, near, False, False]
+
+def test_nearest_is_close_to_the_jaccard_similarity():
+    "An estimate of 128 draws is off by a tenth at most, for texts of 60 words."
+    words = [f"w{i}" for i in range(60)]
+    for changes in (3, 6, 9):
+        other = [f"x{i}" if i%(60//changes)==0 and i else w for i,w in enumerate(words)]
+        a, b = set(zip(words, words[1:])), set(zip(other, other[1:]))
+        [found] = nearest([" ".join(words)], [" ".join(other)])
+        assert found==pytest.approx(len(a&b)/len(a|b), abs=.13)
+    assert nearest([" ".join(words)], ["w1 w2", "", "nothing"]).tolist()==[0, 0, 0]
+    assert nearest(["one", "two"], ["one"]).tolist()==[1]
