@@ -7,6 +7,7 @@ __all__ = ['FineTuned', 'TextClassifier', 'TokenClassifier', 'tfidf', 'learning_
 
 # %% ../nbs/50_estimators.ipynb #cell-4
 import tempfile
+from dataclasses import fields
 from pathlib import Path
 import numpy as np
 import pandas as pd
@@ -38,9 +39,14 @@ class FineTuned(BaseEstimator):
         size="mini", # A key of `SIZES`, where `model` is None
         epochs=5, # Passes over the rows
         learning_rate=None, # Of the base model; None: as `FinetuningArguments` has it
+        head_learning_rate=None, # Of the head; None: as `FinetuningArguments` has it
+        weight_decay=.01, # Pull towards zero
         l2_sp=0., # Pull towards the weights of `model`
         trainable="all", # all, head, last-1, last-2 … or lora
-        batch_size=16, # Rows per step
+        batch_size=16, # Rows per batch
+        gradient_accumulation_steps=1, # So many batches make a step
+        warmup=.1, # Share of the steps in which the learning rates rise, 0 to 1
+        settings=None, # Any other field of `TrainingArguments`, by name
         max_length=128, # Tokens at which a text is cut
         random_state=0, # Of the new weights and of the order; None: another one each time
     ):
@@ -49,9 +55,14 @@ class FineTuned(BaseEstimator):
         self.size = size
         self.epochs = epochs
         self.learning_rate = learning_rate
+        self.head_learning_rate = head_learning_rate
+        self.weight_decay = weight_decay
         self.l2_sp = l2_sp
         self.trainable = trainable
         self.batch_size = batch_size
+        self.gradient_accumulation_steps = gradient_accumulation_steps
+        self.warmup = warmup
+        self.settings = settings
         self.max_length = max_length
         self.random_state = random_state
 
@@ -69,18 +80,23 @@ def _seed(self:FineTuned):
     return int(check_random_state(self.random_state).randint(2**31))
 
 @patch
+def arguments(self:FineTuned) -> FinetuningArguments:
+    "What `fit` will learn by; an `InputError` names a setting that cannot be."
+    known = {field.name for field in fields(FinetuningArguments)}
+    said = {name: value for name,value in self.get_params(deep=False).items() if name in known}
+    if self.model is not None: said["size"] = None # it has one of its own
+    return FinetuningArguments(seed=self._seed(), **said)
+
+@patch
 def _learn(self:FineTuned, task, dataset, texts):
     "Train `model_` for `task` on `dataset`; `texts` make a tokenizer where there is none."
+    args = self.arguments()
     source = self.tokenizer or self.model
     if source is None: self.tokenizer_ = train_tokenizer(texts)
     elif isinstance(source, (str, Path)): self.tokenizer_ = load_tokenizer(source)
     else: self.tokenizer_ = source
-    size = self.size if self.model is None else None
-    args = FinetuningArguments(size=size, epochs=self.epochs, batch_size=self.batch_size,
-                               learning_rate=self.learning_rate, l2_sp=self.l2_sp,
-                               trainable=self.trainable, seed=self._seed())
     self.task_ = task
-    self.model_ = task.new_model(self.model, self.tokenizer_, dataset, size, args.seed)
+    self.model_ = task.new_model(self.model, self.tokenizer_, dataset, args.size, args.seed)
     rows, self.counts_ = task.encode(dataset["train"], self.tokenizer_)
     collator = task.collator(self.tokenizer_)
     fit(self.model_, rows, self.tokenizer_, args.for_start(self.model), collator)

@@ -1,5 +1,5 @@
 "Texts and words as scikit-learn knows them."
-import inspect, pickle
+import dataclasses, inspect, pickle
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +7,9 @@ import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score, cross_validate
+from plm_nb import estimators
 from plm_nb.files import InputError
+from plm_nb.finetuning import FinetuningArguments
 from plm_nb.estimators import TextClassifier, TokenClassifier, learning_curve, tfidf
 from plm_nb.text_metrics import entity_scores
 from plm_nb.tokenizer import train_tokenizer
@@ -118,3 +120,36 @@ def test_learning_curve(task, seeds):
     curve = learning_curve({"tfidf": tfidf()}, task, [2, 8], seeds)
     assert len(curve)==2*seeds and curve.f1.between(0, 1).all()
     assert curve[curve.labels==8].f1.mean()>.5
+
+# Settings
+
+NO_PLACE = {"seed": "is random_state", "labels_per_class": "the rows are given", "eval_steps": "no validation split",
+            "patience": "no validation split", "save_steps": "no folder", "save_total_limit": "no folder"}
+OTHERS = dict(head_learning_rate=2e-3, weight_decay=.2, l2_sp=.3, learning_rate=1e-3, trainable="head", batch_size=5, epochs=.5,
+              gradient_accumulation_steps=3, warmup=.4, size="tiny", settings=dict(max_grad_norm=.7))
+
+@pytest.mark.parametrize("kind", [TextClassifier, TokenClassifier])
+def test_every_field_is_a_parameter(kind):
+    "A new field of `FinetuningArguments` is a parameter of the estimators, with the same default, or stands in the list above."
+    kinds = {f.name: f for f in dataclasses.fields(FinetuningArguments)}
+    parameters = inspect.signature(kind).parameters
+    assert set(kinds)-set(parameters)==set(NO_PLACE) and set(kinds)-set(NO_PLACE)==set(OTHERS)
+    for name in set(OTHERS)-{"size"}: assert parameters[name].default==kinds[name].default, name
+
+def test_every_setting_arrives(tok, monkeypatch):
+    "What an estimator is told is what the training is told; a model has its own size."
+    said = []
+    monkeypatch.setattr(estimators, "fit", lambda model, rows, tokenizer, args, collator: said.append(args))
+    for name,value in OTHERS.items():
+        net = TextClassifier(tokenizer=tok, random_state=7, **{**dict(size="tiny"), name: value}).fit(TEXTS[:8], LABELS[:8])
+        assert net.arguments()==FinetuningArguments(**{**dict(size="tiny"), name: value}, seed=7)
+        assert getattr(said[-1], name)==value and said[-1].seed==7
+    assert TextClassifier("a-folder").arguments().size is None
+
+@pytest.mark.parametrize("wrong", [dict(warmup=2), dict(weight_decay=-1), dict(trainable="none"), dict(settings=dict(nothing=1)),
+                                   dict(gradient_accumulation_steps=0), dict(head_learning_rate=0)], ids=str)
+def test_wrong_settings(tok, wrong):
+    "They are stored, as scikit-learn asks, and refused by `fit` in one line that names them."
+    net = TextClassifier(tokenizer=tok, size="tiny", **wrong)
+    with pytest.raises(InputError, match=next(iter(wrong)).removesuffix("tings")) as e: net.fit(TEXTS[:8], LABELS[:8])
+    assert "\n" not in str(e.value) and not hasattr(net, "model_")

@@ -11,7 +11,7 @@ from plm_nb.ngram import NGram, NGramConfig, NGramForCausalLM, discounts, place
 from plm_nb.packing import pack
 from plm_nb.tokenizer import train_tokenizer
 
-DATA = Path(os.environ.get("PLM_DATA") or Path(__file__).resolve().parents[2]/"shared"/"data")
+DATA = Path(os.environ.get("PLM_DATA") or Path(__file__).resolve().parents[3]/"shared"/"data")
 
 def real(name):
     "The text of a file of real data, or a reason to skip."

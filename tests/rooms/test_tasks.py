@@ -437,7 +437,7 @@ def test_data_sets_of_the_hub(monkeypatch):
 
 # Files of the field; each test is skipped where its file is absent
 
-DATA = Path(os.environ.get("PLM_DATA") or Path(__file__).resolve().parents[2]/"shared"/"data")
+DATA = Path(os.environ.get("PLM_DATA") or Path(__file__).resolve().parents[3]/"shared"/"data")
 
 def real(*names):
     "The paths of files of real data, or a reason to skip."
