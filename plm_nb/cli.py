@@ -35,10 +35,12 @@ def add_options(
             parser.add_argument(name, help=help, nargs="+" if p.anno is list else None)
         elif isinstance(p.default, bool):
             parser.add_argument(flag, action="store_true", help=help)
+        elif p.anno is list:
+            needed = p.default is Parameter.empty
+            parser.add_argument(flag, action="append", required=needed, metavar="NAME=VALUE",
+                                help=help)
         elif p.default is Parameter.empty:
             parser.add_argument(flag, required=True, help=help, **typed)
-        elif p.anno is list:
-            parser.add_argument(flag, action="append", metavar="NAME=VALUE", help=help)
         else:
             if p.default is not None: help += f" (default: {p.default})"
             parser.add_argument(flag, default=p.default, help=help, **typed)

@@ -9,7 +9,7 @@ __all__ = ['COMMANDS', 'demo', 'tokenizer', 'settings_of', 'pretrain', 'labelled
 from functools import partial
 from pathlib import Path
 from .bench import bench, check, say
-from .evidence_commands import compare
+from .evidence_commands import compare, on_suite, tune
 from .options import options_of
 from .text_commands import chat, fill, generate, score, typed
 
@@ -286,6 +286,29 @@ def _trained_for(model, task, max_length, problem_type):
     return found
 
 # %% ../nbs/83_commands.ipynb #ffd4e603
+def _refuse(options, why):
+    "Refuse the first of `options` that was given."
+    from plm_nb.files import InputError
+    for name,value in options.items():
+        if not value: continue
+        option = name.replace("_", "-")
+        raise InputError(f"--{option} {value}: {why}; leave it out")
+
+def _scored(model, source, task, columns, split, out, corpus, near):
+    "The scores of `model` on a split of `source`, by its name."
+    from plm_nb.exposure import evaluate_unread
+    from plm_nb.finetuning import evaluate
+    from plm_nb.pipelines import load_for
+    from plm_nb.runs import check_free
+    if out: check_free(out)
+    if corpus is None: _refuse(dict(near=near), "has no effect without --corpus")
+    rows = load_for(model, source, task, **columns)
+    if split is None: split = _only_split(rows) if isinstance(source, dict) else "validation"
+    if corpus is None: return {split: evaluate(model, rows, split, task, out)}
+    return {split: evaluate_unread(model, rows, corpus, split, task, out, near)}
+
+# %% ../nbs/83_commands.ipynb #43cadae0
+@options_of("evidence_commands", "SuiteOptions")
 def evaluate(*,
     model:str, # Folder of a model that was trained for the task
     data:str=None, # docs-package, docs-code, docs-types …, a file, a folder, or a hub name
@@ -293,7 +316,7 @@ def evaluate(*,
     validation:str=None, # File to score on, not with --data
     test:str=None, # File to score on: looks are counted
     split:str=None, # validation or test; if not given validation, or the only one there is
-    task:str=None, # Its task, where the folder does not say
+    task:str=None, # Its task, where the folder does not say; with --suite glue some, with commas
     text:str=None, # Column of the text; those of the training, if none is given
     label:str=None, # Column of the label, tag or target; several references with commas
     text2:str=None, # Column of a pair's second text, or those of the choices, with commas
@@ -301,18 +324,20 @@ def evaluate(*,
     encoding:str=None, # Of the files; that of the training, if not given
     max_length:int=None, # Tokens that are read at once; as many as in training, if not given
     out:str=None, # New folder for the scores, with a line for each row
-    seed:int=0, # Unused: nothing is drawn but the interval, and always alike
-):
-    "Score a saved model on labelled rows."
-    from plm_nb.finetuning import evaluate
-    from plm_nb.pipelines import load_for
-    from plm_nb.runs import check_free
-    if out: check_free(out)
-    source = _source(data, train=train, validation=validation, test=test)
+    corpus:str=None, # What the model has read: scores without rows that stand in it, too
+    near:bool=False, # With --corpus: look for near copies as well; needs rensa
+    **kwargs):
+    "Score a saved model on labelled rows, or on a whole suite of tests."
+    files = dict(train=train, validation=validation, test=test)
+    columns = dict(text=text, label=label, text2=text2, encoding=encoding)
+    if kwargs.get("suite"):
+        _refuse(dict(files, **columns, split=split, problem_type=problem_type, corpus=corpus,
+                     near=near), "has no effect with --suite")
+        return on_suite(model=model, data=data, task=task, out=out, max_length=max_length, **kwargs)
+    _refuse(kwargs, "belongs to --suite")
+    source = _source(data, **files)
     found = _trained_for(model, task, max_length, problem_type)
-    rows = load_for(model, source, found, text=text, label=label, text2=text2, encoding=encoding)
-    if split is None: split = "validation" if data else _only_split(rows)
-    return {split: evaluate(model, rows, split, found, out)}
+    return _scored(model, source, found, columns, split, out, corpus, near)
 
 # %% ../nbs/83_commands.ipynb #3ab17c34
 def predict(
@@ -350,4 +375,4 @@ def verify(
 COMMANDS = dict(
     demo=demo, tokenizer=tokenizer, pretrain=pretrain, finetune=finetune, evaluate=evaluate,
     predict=predict, score=score, fill=fill, generate=generate, chat=chat, check=check,
-    compare=compare, verify=verify, bench=bench)
+    compare=compare, tune=tune, verify=verify, bench=bench)

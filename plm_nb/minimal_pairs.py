@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['read_pairs', 'pair_lines', 'pair_scores', 'pair_table', 'plot_pairs', 'pair_figures', 'minimal_pairs']
 
-# %% ../nbs/56_minimal_pairs.ipynb #987b409f
+# %% ../nbs/56_minimal_pairs.ipynb #8b5bd86f
 import json, shutil, tempfile, warnings, zipfile, zlib
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ from .rescoring import load_language_model
 from .runs import Run, check_free, fingerprint, kept_if_begun
 from .tokenizer import hub_folder, tokenizer_hash
 
-# %% ../nbs/56_minimal_pairs.ipynb #24bc8657
+# %% ../nbs/56_minimal_pairs.ipynb #00e2e576
 def _holds_pairs(name):
     "Is the file called `name` one of pairs, and not what a Mac leaves in archives?"
     parts = Path(name).parts
@@ -51,7 +51,7 @@ def _pair_files(path):
     else: raise InputError(f"{path}: cannot read {path.suffix or 'a file without a suffix'}; "
                            "give a .zip, a .jsonl, or a folder of .jsonl files")
 
-# %% ../nbs/56_minimal_pairs.ipynb #0e3e013d
+# %% ../nbs/56_minimal_pairs.ipynb #89e262d6
 _COLUMNS = dict(sentence_good="good", sentence_bad="bad", field="field", UID="paradigm")
 
 def _pair(path, i, line):
@@ -80,7 +80,7 @@ def _pairs_of(path, data):
     raise row_error(path, 0, "and all others have the same sentence twice",
                     "sentence_good and sentence_bad are to differ")
 
-# %% ../nbs/56_minimal_pairs.ipynb #addec018
+# %% ../nbs/56_minimal_pairs.ipynb #2cceb81d
 def read_pairs(
     path:str|Path, # BLiMP.zip as it lies, a folder of such `.jsonl` files, or one of them
     limit:int=None, # The first so many pairs of each paradigm; None: all
@@ -94,7 +94,7 @@ def read_pairs(
     if limit is None: return pairs
     return pairs.groupby("paradigm").head(limit).reset_index(drop=True)
 
-# %% ../nbs/56_minimal_pairs.ipynb #c7624044
+# %% ../nbs/56_minimal_pairs.ipynb #7ef28671
 @contextmanager
 def _head_where_hidden(model, mask_id):
     "Within, the head of the masked `model` sees only the one token of each row that is `mask_id`."
@@ -126,7 +126,7 @@ def _sentence_costs(model, tokenizer, texts):
     rows = text_rows(nats, tokenizer, texts)
     return [(row["nats"]+row["unk_nats"], row["tokens"]) for row in rows]
 
-# %% ../nbs/56_minimal_pairs.ipynb #99a7fcfb
+# %% ../nbs/56_minimal_pairs.ipynb #a380e736
 def pair_lines(
     model, # A left-to-right or a masked language model of transformers
     tokenizer, # The one it was trained with
@@ -145,7 +145,7 @@ def pair_lines(
         lines.append(line)
     return lines
 
-# %% ../nbs/56_minimal_pairs.ipynb #55a8265e
+# %% ../nbs/56_minimal_pairs.ipynb #1a7a46ac
 def _half_right(good, bad):
     "1 where `good` costs less than `bad`, ½ where both cost the same up to rounding, else 0."
     tied = np.isclose(good, bad, rtol=1e-5, atol=0)
@@ -171,7 +171,7 @@ def pair_scores(
     right = _right(lines)
     return {name: weighted_mean(right[name], weights) for name in right}
 
-# %% ../nbs/56_minimal_pairs.ipynb #3ecd4849
+# %% ../nbs/56_minimal_pairs.ipynb #a77278f0
 def _ends(right, units):
     "The intervals of the means of `right`, whose rows are drawn by `units`."
     grouped = right.groupby(units)
@@ -201,7 +201,7 @@ def pair_table(
         rows[name] = _group_row(some, table["paradigm"][some.index])
     return pd.DataFrame(list(rows.values()), index=list(rows))
 
-# %% ../nbs/56_minimal_pairs.ipynb #89dbe425
+# %% ../nbs/56_minimal_pairs.ipynb #918434a4
 _DRAWN = ( # figure, its label and color, and how far from the middle of its line
     ("accuracy", "whole sentence", "C0", .12),
     ("per_token_accuracy", "per token", "C1", -.12))
@@ -225,7 +225,7 @@ def plot_pairs(
     ax.legend(loc="center left", bbox_to_anchor=(1, .5))
     return figure
 
-# %% ../nbs/56_minimal_pairs.ipynb #dc4122cc
+# %% ../nbs/56_minimal_pairs.ipynb #5cf6224a
 def _model_facts(model, tokenizer):
     "What tells the model in the folder `model` from every other one."
     folder = hub_folder(model, weights=True)
@@ -247,7 +247,7 @@ def _scored_so_far(run, model, tokenizer, pairs, say):
         lines += read_json_lines(file)
     return lines
 
-# %% ../nbs/56_minimal_pairs.ipynb #6dacc068
+# %% ../nbs/56_minimal_pairs.ipynb #355d0709
 def pair_figures(
     lines:list[dict], # From `pair_lines`, or of the `scores.jsonl` of a run
 ) -> dict: # Name to number: those of `pair_table` for all pairs and, as `syntax_…`, by field
@@ -257,7 +257,7 @@ def pair_figures(
         for name,value in row.items(): figures[f"{field}_{name}"] = value
     return figures
 
-# %% ../nbs/56_minimal_pairs.ipynb #da862071
+# %% ../nbs/56_minimal_pairs.ipynb #02993610
 def _keep_pairs(run, lines):
     "Keep the `lines` and what follows from them in `run`, and finish it."
     run.score("pairs", lines, pair_figures(lines))
@@ -277,7 +277,7 @@ def _pair_report(lines):
     found["by_paradigm"] = pair_table(lines, "paradigm").to_dict("index")
     return found
 
-# %% ../nbs/56_minimal_pairs.ipynb #a68aac91
+# %% ../nbs/56_minimal_pairs.ipynb #cccf3d80
 def minimal_pairs(
     model:str|Path, # A run folder, any folder that transformers can read, or a name on the hub
     path:str|Path, # What `read_pairs` takes

@@ -289,7 +289,7 @@ def test_picture():
     lines = [line(1, 2, paradigm=str(i%3), field=str(i%2)) for i in range(6)]
     figure = plot_pairs(lines)
     ax = figure.axes[0]
-    assert [t.get_text() for t in ax.get_yticklabels()]==["1", "0", "all"] and "100.0%" in ax.get_title()
+    assert [t.get_text() for t in ax.get_yticklabels()]==["0", "1", "all"] and "100.0%" in ax.get_title()
 
 # the suite
 
