@@ -366,10 +366,17 @@ def predict(
 # %% ../nbs/83_commands.ipynb #cell-30
 def verify(
     run:str, # Folder of a run
+    *, retrain:bool=False, # Repeat the training too, and compare the weights and the scores
 ):
     "Recompute the fingerprints and the scores of a run, and compare."
-    from plm_nb.pipelines import verify
-    return verify(run)
+    from plm_nb import evidence_commands, pipelines, verification
+    from plm_nb.minimal_pairs import pair_figures
+    from plm_nb.runs import Run
+    is_blimp = Run(run).record["arguments"].get("suite")=="blimp"
+    found = verification.verify(run, pair_figures) if is_blimp else pipelines.verify(run)
+    if not retrain: return found
+    again = evidence_commands.retrain(run)
+    return dict(found, ok=found["ok"] and set(again.values())=={"ok"}, retrain=again)
 
 # %% ../nbs/83_commands.ipynb #cell-37
 COMMANDS = dict(

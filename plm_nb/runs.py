@@ -79,7 +79,7 @@ def _json(x):
 def _typed():
     "What was typed in a shell to make this run; None where Python was the door."
     program = Path(sys.argv[0])
-    if program.stem!="plm" and program.parts[-2:]!=("plm_nb", "__main__.py"): return None
+    if program.stem!="plm" and program.parts[-2:]!=("plm_nb", "cli.py"): return None
     return shlex.join(["plm", *map(_portable, sys.argv[1:])])
 
 def _portable(x):
