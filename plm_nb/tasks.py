@@ -227,7 +227,7 @@ def load_task(
     types = task.features(tables, names)
     for split,rows in tables.items():
         cells = {name: list(rows[name]) for name in types}
-        found[split] = Dataset.from_dict(cells, features=types)
+        found[split] = Dataset.from_dict(cells, features=types, split=split)
     found.name = ", ".join(dict.fromkeys(map(str, names.values())))
     if is_single: _say_what_is_missing(found)
     return found

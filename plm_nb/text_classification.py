@@ -62,7 +62,7 @@ def docs_package() -> DatasetDict: # Columns `text` and `label` (eight classes)
     for split,documents in load_corpus("docs").items():
         texts = [anonymous(text.split("\n\n")[0]) for text in documents["text"]]
         labels = [name.split(".")[0] for name in documents["id"]]
-        found[split] = Dataset.from_dict(dict(text=texts, label=labels), features=columns)
+        found[split] = Dataset.from_dict(dict(text=texts, label=labels), columns, split=split)
     return found
 
 # %% ../nbs/44_text_classification.ipynb #385939c7

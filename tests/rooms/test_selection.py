@@ -287,3 +287,14 @@ def test_wrong_halving(how, what, tmp_path):
     with pytest.raises(InputError, match=what) as e:
         halve(**{**dict(corpus=None, tokenizer=None, candidates=dict(a=causal(), b=causal()), out=tmp_path, steps=5), **how})
     assert "\n" not in str(e.value)
+
+@pytest.mark.parametrize("where", ["embedded", "a file"])
+def test_a_test_split_is_known_by_its_name(where, tmp_path):
+    "Rows that were read as the test split are refused, as rows and as a column of texts."
+    from plm_nb.pipelines import load_task
+    if where=="embedded": found = load_task("docs-package")
+    else:
+        rows = [dict(text=f"text {i}", label="ab"[i%2]) for i in range(8)]
+        found = load_task(dict(train=rows, test=rows))
+    with pytest.raises(InputError, match="does not look at the test split"):
+        search(tfidf(), dict(logisticregression__C=[1, 10]), found["test"], folds=2, inner=2)
