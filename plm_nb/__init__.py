@@ -8,7 +8,7 @@ _MODULES = { # public name -> the module to load: for tasks the one that knows a
     "load": "models", "pretrain": "pretraining", "PretrainingArguments": "pretraining",
     "load_task": "pipelines", "finetune": "pipelines", "FinetuningArguments": "pipelines",
     "evaluate": "pipelines", "predict": "pipelines", "verify": "pipelines",
-    "generate": "decoding",
+    "generate": "decoding", "compare": "comparison",
     "TextClassifier": "estimators", "TokenClassifier": "estimators",
 }
 __all__ = list(_MODULES)
