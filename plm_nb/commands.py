@@ -303,6 +303,8 @@ def _scored(model, source, task, columns, split, out, corpus, near):
     if out: check_free(out)
     if corpus is None: _refuse(dict(near=near), "has no effect without --corpus")
     rows = load_for(model, source, task, **columns)
+    is_file = isinstance(source, str) and Path(source).is_file()
+    if is_file: say(f"{source}: was split, and one part is scored; --validation FILE scores all")
     if split is None: split = _only_split(rows) if isinstance(source, dict) else "validation"
     if corpus is None: return {split: evaluate(model, rows, split, task, out)}
     return {split: evaluate_unread(model, rows, corpus, split, task, out, near)}

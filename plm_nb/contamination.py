@@ -103,8 +103,9 @@ def touched(
     share:float=.5, # Of its runs that makes a text a known one, 0 to 1
     near:bool=False, # Look for near copies too? Needs rensa
 ) -> np.ndarray: # `(n,)` bool
-    "Which of `test` were read before: as a whole, to a `share` of their runs, or as near copies."
-    train, test = list(train), list(test)
+    "Which of `test` were read before, but for case and space: whole, by their runs, or nearly."
+    train = list(each_text(train))
+    test = list(each_text(test))
     found = overlap(train, test, n)
     known = found.normalized | (found.ngrams>=share)
     if near: known |= nearest(train, test)>0

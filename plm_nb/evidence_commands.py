@@ -17,7 +17,10 @@ def _named(runs):
     "A name for each of `runs`: the folder's own, or its path where two have the same."
     from plm_nb.files import InputError
     if len(set(runs))<len(runs): raise InputError(f"{', '.join(runs)}: name each model once")
-    names = [Path(run).name for run in runs]
+    names = []
+    for path in map(Path, runs):
+        is_seed = path.name.startswith("seed-")
+        names.append(f"{path.parent.name}/{path.name}" if is_seed else path.name)
     same = len(set(names))<len(names)
     if same: names = runs
     return dict(zip(names, runs))
@@ -54,14 +57,15 @@ def compare(
     for name in ("verdict", "second", "first"):
         column = table.pop(name)
         table.insert(0, name, column)
+    table = table.astype(object).where(table.notna(), None)
     if len(table)>1: return dict(pairs=table.to_dict("records"))
     single = table.drop(columns="p_holm")
     [pair] = single.to_dict("records")
     return pair
 
 # %% ../nbs/82_evidence_commands.ipynb #c5342179
-def _typed_grid(search):
-    "Name to values, as they were typed: `epochs=2,5`."
+def _typed_grid(search, given):
+    "Name to values, as they were typed: `epochs=2,5`; none of the names is `given` a value too."
     from plm_nb.files import InputError
     grid = {}
     for one in search:
@@ -69,8 +73,32 @@ def _typed_grid(search):
         if not equals or not values:
             raise InputError(f"--search {one}: write a name and values, as epochs=2,5")
         if name in grid: raise InputError(f"--search {name}: given twice; put all values in one")
+        several = values.split(",")
+        if len(set(several))<len(several): raise InputError(f"--search {one}: a value stands twice")
         grid[name] = values
+    _check_not_searched(grid, given)
     return grid
+
+# %% ../nbs/82_evidence_commands.ipynb #92caf750
+def _check_not_searched(grid, given):
+    "Refuse a value for a setting that is searched."
+    from plm_nb.files import InputError
+    from plm_nb.finetuning import FinetuningArguments
+    usual = FinetuningArguments()
+    for name in grid:
+        value = given.get(name)
+        if value is None or value==getattr(usual, name, value): continue
+        option = name.replace("_", "-")
+        raise InputError(f"--{option} {value}: is searched too; give one of them")
+
+def _say_groups(texts, table):
+    "Tell of rows that stay together, and of settings that no score tells apart."
+    from plm_nb.selection import groups_of
+    groups = groups_of(texts).max()+1
+    if groups<len(texts): say(f"{len(texts)} rows in {groups} groups: copies stay in one fold")
+    best = table["mean"].max()
+    ties = (table["mean"]==best).sum()
+    if ties>1: say(f"{ties} settings have the best score; the first of them is named")
 
 _NOT_TUNED = ["settings", "labels_per_class", "eval_steps", "patience", "save_steps",
               "save_total_limit"] # of a single run
@@ -90,22 +118,22 @@ def tune(*,
     labels:int=None, # Learn from so many rows of each class; from all, if not given
     folds:int=5, # That are scored
     inner:int=3, # Folds within, by which each choice is made
-    tries:int=None, # Settings that are drawn at random; all of them, if not given
+    tries:int=None, # Settings that are drawn at random; all, if not given
     **kwargs):
     "Choose settings of a text classifier by cross-validation, and say what choosing cost."
     from plm_nb.estimators import TextClassifier
     from plm_nb.pipelines import load_task
-    from plm_nb.selection import parse_grid
-    from plm_nb.selection import search as search_by
+    from plm_nb import selection
     seed = kwargs.pop("seed", 0)
+    typed = _typed_grid(search, kwargs)
     kwargs["size"] = kwargs.get("size") or "mini"
     rows = load_task(data, text, label, text2, encoding).train_rows(labels, seed)
     method = TextClassifier(model, tokenizer, max_length=max_length, random_state=seed, **kwargs)
-    grid = parse_grid(method, _typed_grid(search))
-    found = search_by(method, grid, rows, folds=folds, inner=inner, n_iter=tries, seed=seed)
-    return dict(best=found.best, nested=found.nested, nested_low=found.nested_low,
-                nested_high=found.nested_high, naive=found.naive,
-                rows=found.table.to_dict("records"))
+    grid = selection.parse_grid(method, typed)
+    found = selection.search(method, grid, rows, folds=folds, inner=inner, n_iter=tries, seed=seed)
+    _say_groups(rows["text"][:], found.table)
+    told = vars(found) | dict(rows=found.table.to_dict("records"))
+    return {name: value for name,value in told.items() if name not in ("table", "chosen")}
 
 # %% ../nbs/82_evidence_commands.ipynb #65aea4b8
 SUITES = "glue", "blimp", "ladder"
@@ -137,7 +165,10 @@ def _blimp(model, data, limit, out):
     "The scores of a language model on the minimal pairs in `data`."
     from plm_nb.minimal_pairs import minimal_pairs
     is_there = bool(out) and (Path(out)/"run.json").is_file()
-    return minimal_pairs(model, data, limit, out, resume=is_there, say=say)
+    found = minimal_pairs(model, data, limit, out, resume=is_there, say=say)
+    rows = found.pop("by_paradigm")
+    found["rows"] = [dict(paradigm=name, **row) for name,row in rows.items()]
+    return found
 
 # %% ../nbs/82_evidence_commands.ipynb #752e6967
 def _ladder(model, data, limit):
@@ -198,6 +229,7 @@ def _typed_again(run, out):
         elif word.startswith("--out="): words[i] = f"--out={out}"
     return words
 
+# %% ../nbs/82_evidence_commands.ipynb #378e60c8
 def retrain(
     path:str, # Folder of a run that was typed in a shell
 ) -> dict: # `weights` and `results`: ok, or what differs

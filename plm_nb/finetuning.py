@@ -274,6 +274,7 @@ def _save_picture(figure, path):
 def _score_split(run, split, rows, task, model, tokenizer):
     "Predict `rows` with `model`; keep a line a row, the scores with intervals, and a picture."
     lines = task.lines(model.eval(), tokenizer, rows)
+    run.record.setdefault("texts", {})[split] = fingerprint(map(task.key, rows))
     figures = {**task.score(lines), **intervals(task, lines), "n": len(lines)}
     run.score(split, lines, figures)
     with plt.style.context("plm_nb.plm"):

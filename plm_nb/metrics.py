@@ -297,6 +297,8 @@ def bootstrap(
     shares = dict.fromkeys(drawn, [tail, 1-tail])
     if method=="bca" and n_rows>1:
         shares |= _bca_shares(score, _units(groups, n_rows), drawn, [tail, 1-tail])
+    if not drawn: raise InputError("score: gave no figure for each redraw; return arrays `(k,)` "
+                                   "for weights `(k, rows)`, as `scores` does")
     ends = {}
     for name,values in drawn.items():
         if not len(values): continue # no redraw has this score

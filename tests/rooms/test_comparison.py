@@ -48,7 +48,7 @@ def test_any_task(tmp_path, task):
     a = keep(tmp_path/"a", lines_of(right, said), task)
     b = keep(tmp_path/"b", lines_of(right, wrong.get(task, ["a"]*80)), task)
     assert compare(a, b).verdict=="better" and compare(b, a).verdict=="worse"
-    again = compare(a, a)
+    again = compare(a, keep(tmp_path/"again", lines_of(right, said), task))
     assert (again.verdict, again.difference, again.p, again.rows_needed)==("no difference", 0, 1, None)
 
 def test_any_figure(tmp_path):
@@ -76,7 +76,7 @@ def test_less_is_better_of_surprise(tmp_path):
     rows = [dict(row=i, nats=9., tokens=3) for i in range(50)]
     c = keep(tmp_path/"c", rows, task=None)
     d = keep(tmp_path/"d", [dict(row, tokens=4) for row in rows], task=None)
-    assert compare(c, c).figure=="loss"
+    assert compare(c, keep(tmp_path/"again", rows, task=None)).figure=="loss"
     with pytest.raises(InputError, match="same rows"): compare(c, d)
     with pytest.raises(InputError, match="100 and 50 rows"): compare(a, c)
 
@@ -125,7 +125,10 @@ def test_what_is_refused(tmp_path):
     with pytest.raises(InputError, match="evaluate both on the same rows"): compare(a, other)
     with pytest.raises(InputError, match="compare runs of one task"): compare(a, tags)
     with pytest.raises(InputError, match="not finished"): compare(a, unfinished)
-    with pytest.raises(InputError, match="has not scored test, but validation"): compare(a, a, "test")
+    with pytest.raises(InputError, match="has not scored test, but validation"): compare(a, other, "test")
+    with pytest.raises(InputError, match="on both sides"): compare(a, [other, a])
+    single = [keep(tmp_path/name, lines_of(labels[:1], said[:1])) for name in ("one", "two")]
+    with pytest.raises(InputError, match="scored one row"): compare(*single)
     with pytest.raises(InputError, match="no run here"): compare(a, tmp_path/"nowhere")
 
 def test_verdict():
@@ -174,5 +177,36 @@ def test_looks_at_the_test_split_are_told(tmp_path):
         for split in ("validation", "test"): run.score(split, lines, dict(n=20))
         run.finish()
     found = compare(tmp_path/"one", tmp_path/"two", "test")
-    assert found.test_looks==6 and "Looks at this test split: 6." in found._repr_markdown_()
+    assert found.test_looks==6 and "by all runs beside these: 6." in found._repr_markdown_()
     assert compare(tmp_path/"one", tmp_path/"two").test_looks is None
+
+def test_other_texts_with_the_same_labels(tmp_path):
+    "Labels may agree by chance; the record knows the texts."
+    lines = lines_of(["a", "b"]*10, ["a"]*20)
+    for name,texts in dict(one="x", two="x", three="y").items():
+        run = Run.start(tmp_path/name, "evaluate", dict(task="text-classification"))
+        run.score("validation", lines, dict(n=20))
+        run.record["texts"] = dict(validation=texts)
+        run.finish()
+    assert compare(tmp_path/"one", tmp_path/"two").verdict=="no difference"
+    with pytest.raises(InputError, match="other texts"): compare(tmp_path/"one", tmp_path/"three")
+
+def test_hidden_tokens_of_two_tokenizers(tmp_path):
+    rows = [dict(row=i, nats=9., tokens=3) for i in range(50)]
+    for name in ("one", "two"):
+        run = Run.start(tmp_path/name, "pretrain", dict(objective="mlm"), tokenizer=dict(sha256=name))
+        run.score("validation", rows, dict(n=50))
+        run.finish()
+    with pytest.raises(InputError, match="two tokenizers"): compare(tmp_path/"one", tmp_path/"two")
+
+def test_a_correlation_has_one_answer(tmp_path):
+    "Numbers of another scale change nothing, and p and interval agree."
+    rng = np.random.default_rng(0)
+    true = rng.normal(size=200)
+    close, far = true+.3*rng.normal(size=200), true+2*rng.normal(size=200)
+    for name,said in dict(close=close, scaled=100*close+7, far=far).items():
+        keep(tmp_path/name, lines_of(true.tolist(), said.tolist()))
+    def told(a, b): return compare(tmp_path/a, tmp_path/b, figure="pearson")
+    assert told("close", "far").verdict=="better" and told("far", "scaled").verdict=="worse"
+    same = told("close", "scaled")
+    assert same.verdict=="no difference" and same.p==1

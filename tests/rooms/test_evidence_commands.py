@@ -44,7 +44,7 @@ def test_compare_counts_looks(here):
 
 def test_compare_several(here):
     pairs = found("compare", here/"long/seed-0", here/"short/seed-0", here/"short/seed-1", "--figure", "f1")["pairs"]
-    assert [(p["first"], p["second"]) for p in pairs][0]==(str(here/"long/seed-0"), str(here/"short/seed-0"))
+    assert [(p["first"], p["second"]) for p in pairs][0]==("long/seed-0", "short/seed-0")
     assert len(pairs)==3 and all(p["p_holm"]>=p["p"] for p in pairs)
 
 @pytest.mark.parametrize("words, said", [
