@@ -303,11 +303,12 @@ def _scored(model, source, task, columns, split, out, corpus, near):
     if out: check_free(out)
     if corpus is None: _refuse(dict(near=near), "has no effect without --corpus")
     rows = load_for(model, source, task, **columns)
+    if split is None: split = _only_split(rows) if isinstance(source, dict) else "validation"
+    if corpus is None: found = evaluate(model, rows, split, task, out)
+    else: found = evaluate_unread(model, rows, corpus, split, task, out, near)
     is_file = isinstance(source, str) and Path(source).is_file()
     if is_file: say(f"{source}: was split, and one part is scored; --validation FILE scores all")
-    if split is None: split = _only_split(rows) if isinstance(source, dict) else "validation"
-    if corpus is None: return {split: evaluate(model, rows, split, task, out)}
-    return {split: evaluate_unread(model, rows, corpus, split, task, out, near)}
+    return {split: found}
 
 # %% ../nbs/83_commands.ipynb #43cadae0
 @options_of("evidence_commands", "SuiteOptions")

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['LOWER', 'CORRELATIONS', 'exchanged', 'redrawn', 'seed_variance', 'by_student', 'Comparison', 'verdict',
-           'compare_lines', 'runs_of', 'compare', 'holm', 'comparisons', 'plot_comparisons']
+           'compare_lines', 'compare', 'comparisons', 'plot_comparisons']
 
 # %% ../nbs/51_comparison.ipynb #7f62ff96
 import math
@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 from .files import InputError, read_json_lines
-from .looks import looks_at
-from .metrics import redraws, row_weights, weighted_mean
+from .looks import looks_together, runs_of
+from .metrics import holm, redraws, row_weights, weighted_mean
 from .pipelines import TASKS
 from .runs import Run
 
@@ -222,21 +222,6 @@ def compare_lines(
                       needed, rows, (len(a), len(b)))
 
 # %% ../nbs/51_comparison.ipynb #f2d433be
-def runs_of(
-    where:str|Path|list, # A run folder, one with runs named seed-0, seed-1 …, or a list of these
-) -> list[Run]: # One or more, all finished
-    "The runs that are meant by `where`."
-    if isinstance(where, (list, tuple)):
-        found = []
-        for one in where: found += runs_of(one)
-        return found
-    folders = [file.parent for file in sorted(Path(where).glob("seed-*/run.json"))]
-    if (Path(where)/"run.json").is_file() or not folders: folders = [where]
-    found = [Run(folder) for folder in folders]
-    for run in found:
-        if not run.done: raise InputError(f"{run.path}: the run is not finished; let it finish")
-    return found
-
 def _lines_of(run, split):
     "The lines of the `split` that `run` has scored."
     lines = read_json_lines(run.path/"scores.jsonl")
@@ -258,7 +243,8 @@ def _surprise(lines, weights=None):
 
 def _share_right(lines, weights=None):
     "The share of `lines` whose prediction is the label."
-    return dict(accuracy=weighted_mean(_is_right(lines), weights))
+    right = _is_right(lines)
+    return dict(accuracy=weighted_mean(right, weights))
 
 _USUAL = ("accuracy", "f1", "macro_f1", "pearson", "chrf", "rougeL", "bits_per_byte", "loss")
 
@@ -289,7 +275,8 @@ def _known_by(line):
 def _check_same_kind(first, other, split, line):
     "Raise an `InputError` where two runs did not do the same, or not with the same texts."
     both = f"{first.path} and {other.path}"
-    tasks = _task(first), _task(other)
+    task = _task(first)
+    tasks = task, _task(other)
     if len(set(tasks))>1:
         raise InputError(f"{both}: scored for {' and '.join(tasks)}; compare runs of one task")
     hidden = "label" not in line and "bytes" not in line
@@ -308,7 +295,8 @@ def _check_same_rows(first, other, ours, theirs):
         raise InputError(f"{both}: scored on {len(ours)} and {len(theirs)} rows; "
                          "evaluate both on the same ones")
     for i,(a,b) in enumerate(zip(ours, theirs)):
-        a, b = _known_by(a), _known_by(b)
+        a = _known_by(a)
+        b = _known_by(b)
         if a==b: continue
         raise InputError(f"{both}: row {i} is {a!r:.40} for one and {b!r:.40} for the other; "
                          "evaluate both on the same rows")
@@ -336,16 +324,6 @@ def _read_pair(runs, split):
         f"{first.path}: scored one row, and nothing can be tested; score several documents")
     return found
 
-# %% ../nbs/51_comparison.ipynb #c5e7209f
-def _test_looks(runs):
-    "How often `runs`, and those beside them, looked at the test split that they share."
-    seen = set()
-    for run in runs:
-        seen.update(run.record.get("test_looks") or {})
-        if run.record["command"]=="evaluate": seen.add(_handful(run))
-    folders = [run.path for run in runs]
-    return looks_at(seen, *folders)
-
 # %% ../nbs/51_comparison.ipynb #e4d0e43b
 def compare(
     a:str|Path|list, # What `runs_of` takes: the runs of one model
@@ -355,9 +333,11 @@ def compare(
     seed:int=0, # Same seed, same answer
 ) -> Comparison:
     "Say whether the first model is better than the second, over the rows of a split and all runs."
-    runs = [runs_of(a), runs_of(b)]
-    ours = {run.path.resolve() for run in runs[0]}
-    for run in runs[1]:
+    first = runs_of(a)
+    second = runs_of(b)
+    runs = [first, second]
+    ours = {run.path.resolve() for run in first}
+    for run in second:
         if run.path.resolve() not in ours: continue
         raise InputError(f"{run.path}: on both sides; name each run once")
     paired = _learned_alike(*runs)
@@ -366,21 +346,9 @@ def compare(
     score, figure = _scorer(runs[0][0], lines[0][0], figure)
     found = compare_lines(*lines, score, figure, paired, seed=seed)
     if split!="test": return found
-    return replace(found, test_looks=_test_looks([*runs[0], *runs[1]]))
+    return replace(found, test_looks=looks_together([*runs[0], *runs[1]]))
 
 # %% ../nbs/51_comparison.ipynb #19f23de3
-def holm(
-    p:list[float], # Of each comparison, 0 to 1
-) -> np.ndarray: # `(n,)` float64, 0 to 1, in the same order
-    "The p-values as they count where all comparisons are made at once."
-    p = np.asarray(p, float)
-    order = np.argsort(p, kind="stable")
-    times = np.arange(len(p), 0, -1)
-    corrected = np.maximum.accumulate(p[order]*times)
-    found = np.empty(len(p))
-    found[order] = np.minimum(corrected, 1)
-    return found
-
 def comparisons(
     models:dict, # Name to what `runs_of` takes, two or more
     split:str="validation", # On which all were scored

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['confusion', 'plot_confusion', 'row_weights', 'accuracy', 'precision', 'recall', 'f1', 'by_class', 'matthews',
-           'weighted_mean', 'ratio', 'scores', 'redraws', 'bootstrap', 'score_metric']
+           'weighted_mean', 'ratio', 'scores', 'redraws', 'bootstrap', 'holm', 'score_metric']
 
 # %% ../nbs/41_metrics.ipynb #cell-4
 import warnings
@@ -332,6 +332,19 @@ def _bca_shares(score, units, drawn, shares):
         bias = norm.ppf(below)
         z = bias + norm.ppf(shares)
         found[name] = norm.cdf(bias + z/(1-acceleration*z))
+    return found
+
+# %% ../nbs/41_metrics.ipynb #7495f731
+def holm(
+    p:list[float], # Of each comparison, 0 to 1
+) -> np.ndarray: # `(n,)` float64, 0 to 1, in the same order
+    "The p-values as they count where all comparisons are made at once."
+    p = np.asarray(p, float)
+    order = np.argsort(p, kind="stable")
+    times = np.arange(len(p), 0, -1)
+    corrected = np.maximum.accumulate(p[order]*times)
+    found = np.empty(len(p))
+    found[order] = np.minimum(corrected, 1)
     return found
 
 # %% ../nbs/41_metrics.ipynb #cell-70
