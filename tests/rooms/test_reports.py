@@ -1,7 +1,7 @@
 "`plm_nb.reports`: nothing of a file gets into a page as it is, tables keep their columns, and commands their words."
 import re, shlex
 import pytest
-from plm_nb.reports import Part, as_markdown, as_page, escaped, markdown_table, plot_scores, portable, shell_command, write_report
+from plm_nb.reports import Part, as_markdown, as_page, escaped, markdown_table, plot_scores, shell_command, write_report
 
 EVIL = ["<script>alert(1)</script>", "a|b", "a\nb", "`x`", "[x](http://y)", "![x](y)", "a\\|b", "**x**", "&lt;", "\u2028", "# x", "</pre>"]
 
@@ -29,9 +29,6 @@ def test_a_command_is_one_line_of_code():
     assert "\n" not in command and shlex.split(command)==["plm", "evaluate", "--model", "a'b <i>", "--batch-size", "8", "--set", "x=1", "--set", "y=2"]
     assert "<i>" not in as_page("t", [], command, b"") and "&lt;i&gt;" in as_page("t", [], command, b"")
     assert as_markdown("t", [], command, "x.png").splitlines()[-1]=="    "+command
-
-def test_portable():
-    assert [portable(p) for p in ("/home/me/glue", "~/glue", "data/glue", "nyu-mll/glue")]==["glue", "glue", "data/glue", "nyu-mll/glue"]
 
 def test_table():
     assert markdown_table([dict(a=1, b="x"), dict(a=2, b="")]).splitlines()==["| a | b |", "| --- | --- |", "| 1 | x |", "| 2 |  |"]

@@ -1,7 +1,9 @@
 "A run folder has one shape, and says what was measured."
+import json
+from pathlib import Path
 import pytest
 from plm_nb.files import InputError
-from plm_nb.runs import Run, check_free, fingerprint, text_figures
+from plm_nb.runs import Run, check_free, fingerprint, portable, text_figures
 
 ROWS = [dict(row=i, nats=1.5*i, tokens=i+1) for i in range(5)]
 
@@ -35,3 +37,23 @@ def test_the_card_escapes(tmp_path):
     run.finish()
     card = (tmp_path/"run/README.md").read_text()
     assert "<script>" not in card and "\n# x" not in card and "&lt;script&gt;\\|" in card
+
+def test_portable():
+    "A path from the root on keeps its last part, however deep it lies; others stay."
+    given = ["/home/me/glue", "~/glue", "data/glue", "nyu-mll/glue", Path("runs/a"), dict(at=Path("/x/y")), 3]
+    assert portable(given)==["glue", "glue", "data/glue", "nyu-mll/glue", "runs/a", dict(at="y"), 3]
+
+@pytest.mark.parametrize("program", ["/usr/bin/plm", "/usr/lib/plm_nb/cli.py"])
+def test_what_was_typed(tmp_path, monkeypatch, program):
+    "The command stands in the record and on the card, without a word on where somebody keeps their files."
+    words = ["finetune", "--train=/home/me/a.en,/home/me/a.zh", "--model", "/home/me/runs/mlm", "--lora", "--out", "runs/my run", "--set", "optim=sgd"]
+    monkeypatch.setattr("sys.argv", [program, *words])
+    run = Run.start(tmp_path/"run", "finetune", {})
+    run.finish()
+    typed = "plm finetune --train=a.en,a.zh --model mlm --lora --out 'runs/my run' --set optim=sgd"
+    assert json.loads((tmp_path/"run/run.json").read_text())["typed"]==typed
+    assert "`plm finetune" in (tmp_path/"run/README.md").read_text()
+
+def test_python_was_not_typed(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["/home/me/train.py", "--out", "x"])
+    assert "typed" not in Run.start(tmp_path/"run", "finetune", {}).record

@@ -11,7 +11,7 @@ from plm_nb.finetuning import FinetuningArguments
 from plm_nb.models import build
 from plm_nb.pipelines import verify
 from plm_nb.runs import Run
-from plm_nb.suites import benchmarks_in, interval, redraws, run_suite, submission, suite_command
+from plm_nb.suites import benchmarks_in, interval, seed_draws, run_suite, submission, suite_command
 from plm_nb.tokenizer import train_tokenizer
 from plm_nb.training import Log
 from same import assert_same_run
@@ -240,7 +240,7 @@ def test_redraws_of_rows():
     said = ["positive"]*320 + ["negative"]*80
     half = 1.96*np.sqrt(.8*.2/400)
     for k in (1, 5):
-        low, high = interval(redraws(one, true, [said]*k)["accuracy"])
+        low, high = interval(seed_draws(one, true, [said]*k)["accuracy"])
         assert low==pytest.approx(.8-half, abs=.006) and high==pytest.approx(.8+half, abs=.006)
 
 def test_redraws_of_seeds():
@@ -250,8 +250,8 @@ def test_redraws_of_seeds():
     rng = np.random.default_rng(0)
     rates = [.6, .7, .75, .8, .9]
     said = [list(np.where(rng.random(5000)<p, "positive", "negative")) for p in rates]
-    draws = redraws(one, true, said)["accuracy"]
+    draws = seed_draws(one, true, said)["accuracy"]
     assert draws.std()==pytest.approx(np.std(rates)/np.sqrt(5), rel=.08) and draws.mean()==pytest.approx(.75, abs=.01)
-    other = redraws(one, true[:4990], [some[:4990] for some in said])["accuracy"]
+    other = seed_draws(one, true[:4990], [some[:4990] for some in said])["accuracy"]
     assert np.corrcoef(draws, other)[0, 1]>.95
-    assert np.array_equal(draws, redraws(one, true, said)["accuracy"]) and len(redraws(one, true, said, n=250)["accuracy"])==250
+    assert np.array_equal(draws, seed_draws(one, true, said)["accuracy"]) and len(seed_draws(one, true, said, n=250)["accuracy"])==250
