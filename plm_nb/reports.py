@@ -22,7 +22,8 @@ def shell_command(
     "The command that calls `verb` with `options`."
     words = verb.split()
     for name,values in options.items():
-        option = "--"+name.replace("_", "-")
+        typed = name.replace("_", "-")
+        option = f"--{typed}"
         for value in as_list(values):
             if value is not None: words += [option, str(value)]
     line = shlex.join(words)
@@ -53,7 +54,8 @@ def escaped(
     text, # Anything that can be written
 ) -> str: # One line
     "`text` as Markdown shows it, with nothing that it would take for a mark."
-    one_line = " ".join(str(text).split())
+    words = str(text).split()
+    one_line = " ".join(words)
     entities = escape(one_line, quote=False)
     marks = r"[\\`*_|\[\]]"
     return re.sub(marks, r"\\\g<0>", entities)
