@@ -1,17 +1,7 @@
 "What every test process needs: one thread, no network, and the embedded corpus built once before the notebooks start."
-import gc, os, socket, subprocess, sys
+import gc, os, subprocess, sys
 import pytest
-
-def offline():
-    "Let this process reach no other machine"
-    def guarded(connect):
-        def inner(self, address):
-            host = address[0] if isinstance(address, tuple) else ''          # a path: a socket of this machine
-            if host and host!='localhost' and host!='::1' and not host.startswith('127.'):
-                raise OSError(f'no network in tests, but something wants {address}')
-            return connect(self, address)
-        return inner
-    for name in ('connect', 'connect_ex'): setattr(socket.socket, name, guarded(getattr(socket.socket, name)))
+from network import offline
 
 def pytest_addoption(parser):
     parser.addoption('--nb-flags', default='', metavar='gpu,hub,slow', help='also run notebook cells with these flags')

@@ -23,7 +23,7 @@ def run(fn, log, flags, limit):
     for fd in 1, 2: os.dup2(os.open(log, os.O_WRONLY|os.O_APPEND), fd)
     faulthandler.enable(os.dup(2)) # SIGABRT shows where it stands
     if 'hub' not in flags:
-        from conftest import offline
+        from network import offline
         offline()
     from nbdev.config import get_config
     from nbdev.test import test_nb
