@@ -14,7 +14,7 @@ PARTS = { # first digit of a room -> name of the part, and what a reader finds i
     '4': ('Tasks', 'The pretrained model learns to classify, to tag, to answer and to write, and each task is scored in its own unit.'),
     '5': ('Evidence', 'These rooms ask which of two models is better, and how sure the answer is.'),
     '6': ('Open questions', 'These rooms ask what a model looks at, whom it fails, what it remembers, and whether it can be smaller.'),
-    '7': ('The machine', 'These rooms measure how fast training is, and whether a stack keeps its invariants. '
+    '7': ('The machine', 'These rooms measure how fast training is and how it grows, whether a stack keeps its invariants, and how models move between stacks. '
                          'They are the workshop: skip it unless you change the machine.'),
     '8': ('In use', 'Here the whole road takes five minutes, and its verbs work in a shell.'),
 }

@@ -214,14 +214,15 @@ def _json_values(path, text):
     "The JSON in the file `path`: one value, or a list of those that stand one a line."
     found = []
     try: return json.loads(text)
-    except json.JSONDecodeError as error:
-        if error.msg!="Extra data":
-            raise InputError(f"{path}: line {error.lineno} is not JSON ({error.msg})") from None
+    except (ValueError, RecursionError) as error: # the latter of thousands of brackets
+        why = getattr(error, "msg", "too long a number, or too deep")
+        if why!="Extra data": raise InputError(
+            f"{path}: line {getattr(error, 'lineno', 1)} is not JSON ({why}); mend it") from None
     for n,line in enumerate(_line_end.split(text), 1):
         if not line.strip(): continue
         try: found.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            raise InputError(f"{path}: line {n} is not JSON ({error.msg})") from None
+        except (ValueError, RecursionError):
+            raise InputError(f"{path}: line {n} is not JSON; write one object a line") from None
     return found
 
 # %% ../nbs/14_annotations.ipynb #535545ff
@@ -346,11 +347,15 @@ def placed_answers(
     if more:
         warnings.warn(f"{path}: answer_start counts {unit}, in which {more} more answers are "
                       "right than in characters; it is converted", stacklevel=4)
-    found, notes = [], Counter()
+    found, wrong, notes = [], [], Counter()
     for context,answers,where in zip(rows.context, given, names):
-        placed, said = _placed(context, answers, unit, where)
-        found.append(placed)
-        notes.update(said)
+        try: placed, said = _placed(context, answers, unit, where)
+        except InputError as error: wrong.append(error)
+        else:
+            found.append(placed)
+            notes.update(said)
+    if len(wrong)>1: raise InputError(f"{wrong[0]} ({len(wrong)} questions have such an answer)")
+    if wrong: raise wrong[0]
     for note,what in _notes.items():
         if notes[note]: warnings.warn(f"{path}: {notes[note]} {what}", stacklevel=4)
     return found

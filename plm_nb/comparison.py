@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 from .files import InputError, read_json_lines
-from .looks import looks_together, runs_of
+from .verification import looks_together, runs_of
 from .metrics import holm, redraws, row_weights, weighted_mean
 from .pipelines import TASKS
 from .runs import Run
@@ -39,11 +39,11 @@ def exchanged(
     "The differences of `figure` when each pair of answers changes sides by the throw of a coin."
     rng = np.random.default_rng(seed)
     both = [*a, *b]
-    block = max(1, 2**22//len(both)) # at once: 64 MiB of weights
+    block = max(1, 2**24//len(both)) # at once: 16 MiB of weights
     found = []
     while len(found)<n:
         size = min(block, n-len(found))
-        stays = rng.integers(2, size=(size, len(a)))
+        stays = rng.integers(2, size=(size, len(a)), dtype=np.int8)
         leaves = 1-stays
         first = _by_figure(score, figure, both, np.hstack([stays, leaves]))
         second = _by_figure(score, figure, both, np.hstack([leaves, stays]))
@@ -167,14 +167,13 @@ def _rows_needed(difference, n_rows, of_rows, of_seeds):
 def _is_right(lines): return np.array([line["label"]==line["prediction"] for line in lines])
 
 def _exact_p(a, b):
-    "The p-value of McNemar's test, for the lines of two models."
+    "The mid-p of McNemar's exact test, for the lines of two models."
     ours = _is_right(a)
     theirs = _is_right(b)
-    apart = np.sum(ours!=theirs)
-    if not apart: return 1.
-    alone = np.sum(ours>theirs)
-    test = stats.binomtest(alone, apart)
-    return float(test.pvalue)
+    alone = np.sum(ours>theirs), np.sum(ours<theirs)
+    coin = stats.binom(sum(alone), .5)
+    more = max(alone)
+    return float(2*coin.sf(more) + coin.pmf(more))
 
 def _p_of_draws(draws):
     "The p-value that belongs to an interval of redrawn differences: how far they reach over zero."

@@ -9,27 +9,32 @@ __all__ = ['tell_padding', 'padded', 'row_length', 'by_length', 'row_logits', 'F
 # %% ../nbs/43_finetuning.ipynb #d228fb6e
 import math, re, tempfile, warnings
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from numbers import Real
 from pathlib import Path
-import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from datasets import Dataset, DatasetDict
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import BatchEncoding
-from .budgets import TrainerArguments, arguments, in_their_words
+from .budgets import Log, Patience, TrainerArguments, arguments, has_bf16, in_their_words
 from .checkpoints import ResumableTrainer
 from .continuing import made_here, pull_to_start
+from .documents import fingerprint
 from .files import InputError, check_positive, check_whole, plain_numbers
-from .looks import count_look, note_looks
+from .verification import count_look, note_looks
 from .metrics import bootstrap
 from .models import check_length, fast_attention
 from .packing import roles
-from .runs import Run, check_free, fingerprint, kept_if_begun
+from .processes import check_sharding, process_index, shared_lines
+from .runs import Run, check_free, kept_if_begun
 from .tasks import Task, load_for, load_task, trained_task
+from .thrift import late
 from .tokenizer import commit_of, hub_folder, load_tokenizer, tokenizer_hash
-from .training import Log, Patience
+
+# %% ../nbs/43_finetuning.ipynb #22ebf1b3
+plt = late("matplotlib.pyplot")
 
 # %% ../nbs/43_finetuning.ipynb #aff9f42f
 def tell_padding(
@@ -57,9 +62,6 @@ def _filled(rows, value, side="right"):
     rows = [torch.tensor(row) for row in rows]
     return pad_sequence(rows, batch_first=True, padding_value=value, padding_side=side)
 
-def _labels(labels): # numbers, or lists of them
-    return _filled(labels, -100) if isinstance(labels[0], list) else torch.tensor(labels)
-
 # %% ../nbs/43_finetuning.ipynb #890f8721
 def padded(
     tokenizer, # Of any family
@@ -78,7 +80,9 @@ def padded(
         for name in texts[0]:
             values = _filled([text[name] for text in texts], fills[name], side)
             batch[name] = values.view(len(rows), -1, values.shape[-1]) if choices else values
-        if "labels" in rows[0]: batch["labels"] = _labels([row["labels"] for row in rows])
+        labels = [row["labels"] for row in rows if "labels" in row]
+        if labels and isinstance(labels[0], list): batch["labels"] = _filled(labels, -100)
+        elif labels: batch["labels"] = torch.tensor(labels)
         return batch
     return collate
 
@@ -142,7 +146,7 @@ def _check_arguments(args):
 @dataclass(frozen=True)
 class FinetuningArguments(TrainerArguments):
     "How a model learns a task; an `InputError` names a value that cannot be."
-    size:str = None # tiny, mini, small, medium or base; of random weights (mini if not given)
+    size:str = None # tiny, micro, mini … base; of random weights (mini if not given)
     epochs:float = 5 # Passes over the rows
     learning_rate:float = None # Of the base model; if not given 3e-4, or 7e-5 if others trained it
     head_learning_rate:float = None # Of the head; if not given 5e-3, or 1e-3 on such a model
@@ -167,10 +171,10 @@ class FinetuningArguments(TrainerArguments):
         size = self.size or "mini" if start is None else None
         return replace(self, size=size, learning_rate=base, head_learning_rate=head)
 
-def _settings(folder, args, **settings):
+def _settings(folder, args, config, **settings):
     "`args` in the words of `TrainingArguments`; an `InputError` names what cannot be."
     own = dict(epochs=args.epochs, learning_rate=args.learning_rate,
-               train_sampling_strategy="group_by_length")
+               train_sampling_strategy="group_by_length", bf16=has_bf16(config))
     return arguments(str(folder), **{**own, **in_their_words(args), **settings})
 
 # %% ../nbs/43_finetuning.ipynb #6184c12b
@@ -179,8 +183,7 @@ def _head(model):
     prefix = model.base_model_prefix + "."
     weights = dict(model.named_parameters())
     head = [p for name,p in weights.items() if not name.startswith(prefix)]
-    if len(head)==len(weights): return []
-    return head
+    return head if len(head)<len(weights) else []
 
 def _low_rank(model, rank=8):
     "Put a product of two thin matrices beside each matrix of `model`."
@@ -195,9 +198,8 @@ def _freeze(model, trainable):
     "Let only what `trainable` names learn; the wrapped model for lora, else None."
     if trainable=="all": return None
     head = _head(model)
-    wrapped = None
-    if trainable=="lora": wrapped = _low_rank(model)
-    else: model.requires_grad_(False)
+    wrapped = _low_rank(model) if trainable=="lora" else None
+    if not wrapped: model.requires_grad_(False)
     if trainable.startswith("last-"):
         stacks = [m for m in model.modules() if isinstance(m, nn.ModuleList)]
         n = int(trainable.removeprefix("last-"))
@@ -237,15 +239,16 @@ def fit(
     **settings, # Any other `TrainingArguments`
 ) -> ResumableTrainer: # After training, with the `model`
     "Train `model` on labelled `rows`."
+    check_sharding(args)
     if args.learning_rate is None or args.head_learning_rate is None: args = args.for_start(None)
     fast_attention(model, max(map(row_length, rows["input_ids"])))
     wrapped = _freeze(model, args.trainable)
     optimizer = torch.optim.AdamW(_groups(model, args), fused=True)
     if args.l2_sp: pull_to_start(optimizer, args.l2_sp)
     trainer = ResumableTrainer(
-        model=model, args=_settings(checkpoints, args, **settings), train_dataset=rows,
-        data_collator=collator or padded(tokenizer, model), eval_dataset=unseen, decay=.9,
-        warmup=args.warmup, optimizers=(optimizer, None), callbacks=list(callbacks),
+        model=model, args=_settings(checkpoints, args, model.config, **settings),
+        data_collator=collator or padded(tokenizer, model), train_dataset=rows, eval_dataset=unseen,
+        decay=.9, warmup=args.warmup, optimizers=(optimizer, None), callbacks=list(callbacks),
         processing_class=tokenizer)
     if args.patience: trainer.add_callback(Patience(args.patience))
     trainer.train(resume_from_checkpoint=resume)
@@ -273,13 +276,13 @@ def _save_picture(figure, path):
 
 def _score_split(run, split, rows, task, model, tokenizer):
     "Predict `rows` with `model`; keep a line a row, the scores with intervals, and a picture."
-    lines = task.lines(model.eval(), tokenizer, rows)
+    lines = shared_lines(partial(task.lines, model.eval(), tokenizer), rows)
     run.record.setdefault("texts", {})[split] = fingerprint(map(task.key, rows))
     figures = {**task.score(lines), **intervals(task, lines), "n": len(lines)}
     run.score(split, lines, figures)
     with plt.style.context("plm_nb.plm"):
         figure = task.picture(lines)
-        if figure is None: return
+        if figure is None or process_index()>0: return
         (run.path/"plots").mkdir(exist_ok=True)
         _save_picture(figure, run.path/"plots"/"answers.png")
         plt.close(figure)
@@ -359,11 +362,10 @@ def finetune(
     start = _Start(dataset, task, model, tokenizer, args, revision)
     run = Run.start(out, "finetune", start.asked, resume, seed=args.seed, **start.facts)
     if run.done: return run
-    log = [Log(run.log, run.rewind)]
     collator = start.task.collator(start.tokenizer)
     with kept_if_begun(run):
-        trainer = fit(start.net, start.rows, start.tokenizer, args, collator, start.unseen, log,
-                      run.path/"checkpoints", resume)
+        trainer = fit(start.net, start.rows, start.tokenizer, args, collator, start.unseen,
+                      [Log(run.log, run.rewind)], run.path/"checkpoints", resume)
     return _finish(run, trainer, start)
 
 # %% ../nbs/43_finetuning.ipynb #8b652e62

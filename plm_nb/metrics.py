@@ -13,10 +13,13 @@ from collections.abc import Callable
 from tempfile import TemporaryDirectory
 import numpy as np
 import pandas as pd
-from matplotlib import pyplot as plt
-from scipy.stats import norm
-from sklearn import metrics as sk
 from .files import InputError, check_share, check_whole, row_error
+from .thrift import late
+
+# %% ../nbs/41_metrics.ipynb #a94ea4bf
+plt = late("matplotlib.pyplot")
+sk = late("sklearn.metrics")
+stats = late("scipy.stats")
 
 # %% ../nbs/41_metrics.ipynb #cell-34
 def _check_ids(name, ids):
@@ -61,8 +64,8 @@ def confusion(
 # %% ../nbs/41_metrics.ipynb #cell-54
 def plot_confusion(
     matrix:pd.DataFrame, # Counts, as `confusion` returns them
-    ax:plt.Axes=None, # Axes to draw on; None: a figure that fits the number of classes
-) -> plt.Axes:
+    ax=None, # Axes of matplotlib to draw on; None: a figure that fits the number of classes
+): # The axes
     "Draw `matrix`: counts as numbers, their share of the row as color."
     counts = matrix.to_numpy()
     k = len(matrix)
@@ -196,6 +199,15 @@ def ratio(a, b, zero_division=0):
     return np.divide(a, b, out=out, where=b!=0)
 
 # %% ../nbs/41_metrics.ipynb #cell-44
+def _merged(labels, predictions, weights):
+    "One row for all with the same label and prediction, and the sum of their `weights`."
+    k = labels.max()+1
+    cells, cell_of = np.unique(predictions*k + labels, return_inverse=True)
+    draws = np.atleast_2d(weights)
+    sums = [np.bincount(cell_of, draw, len(cells)) for draw in draws]
+    return cells%k, cells//k, np.reshape(sums, (*weights.shape[:-1], -1))
+
+# %% ../nbs/41_metrics.ipynb #5c0re5aa
 def scores(
     labels, # True class ids, one a row, 0 or more
     predictions, # Predicted class ids, one a row, 0 or more
@@ -208,6 +220,7 @@ def scores(
     labels, predictions = _rows(labels, predictions)
     _check_average(labels, predictions, average, positive, zero_division)
     weights = row_weights(weights, len(labels))
+    labels, predictions, weights = _merged(labels, predictions, weights)
     top = max(1, labels.max(), predictions.max())
     one_hot = np.eye(top+1)
     true = one_hot[labels]
@@ -329,9 +342,9 @@ def _bca_shares(score, units, drawn, shares):
         if below in (0, 1): continue
         apart = without.mean() - without
         acceleration = (apart**3).sum()/(6*(apart**2).sum()**1.5)
-        bias = norm.ppf(below)
-        z = bias + norm.ppf(shares)
-        found[name] = norm.cdf(bias + z/(1-acceleration*z))
+        bias = stats.norm.ppf(below)
+        z = bias + stats.norm.ppf(shares)
+        found[name] = stats.norm.cdf(bias + z/(1-acceleration*z))
     return found
 
 # %% ../nbs/41_metrics.ipynb #7495f731

@@ -14,12 +14,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from .data import sha256
+from .documents import fingerprint
 from .files import InputError, atomic_write, check_whole, has_half_character
 from .files import json_lines, read_json_lines, row_error, shown
 from .metrics import bootstrap, ratio, weighted_mean
 from .perplexity import is_left_to_right, mask_of, pseudo_text_nats, text_nats, text_rows
 from .rescoring import load_language_model
-from .runs import Run, check_free, fingerprint, kept_if_begun
+from .runs import Run, check_free, kept_if_begun
 from .tokenizer import hub_folder, tokenizer_hash
 
 # %% ../nbs/56_minimal_pairs.ipynb #00e2e576
@@ -35,7 +36,7 @@ def _zipped(path):
         with zipfile.ZipFile(path) as archive:
             for name in filter(_holds_pairs, sorted(archive.namelist())):
                 yield f"{path}/{name}", archive.read(name)
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError): # the last: encrypted
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError): # or encrypted
         raise InputError(f"{path}: not a zip file, or damaged; fetch or pack it again") from None
 
 def _pair_files(path):
@@ -46,6 +47,7 @@ def _pair_files(path):
     if path.is_dir():
         for file in sorted(path.rglob("*.jsonl")):
             if _holds_pairs(file.relative_to(path).as_posix()): yield file, file.read_bytes()
+        for archive in sorted(path.glob("*.zip")): yield from _zipped(archive)
     elif path.suffix.lower()==".zip": yield from _zipped(path)
     elif path.suffix.lower()==".jsonl": yield path, path.read_bytes()
     else: raise InputError(f"{path}: cannot read {path.suffix or 'a file without a suffix'}; "
@@ -57,7 +59,7 @@ _COLUMNS = dict(sentence_good="good", sentence_bad="bad", field="field", UID="pa
 def _pair(path, i, line):
     "The pair on a `line` of the file `path`; an `InputError` says what it lacks."
     try: row = json.loads(line)
-    except ValueError: row = None # JSON and Unicode errors are value errors
+    except (ValueError, RecursionError): row = None # JSON and Unicode errors, too many brackets
     if not isinstance(row, dict):
         raise row_error(path, i, f"is no JSON object ({shown(line)})", "write one object a line")
     for name in _COLUMNS:

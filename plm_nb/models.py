@@ -8,9 +8,9 @@ __all__ = ['SIZES', 'AUTO_CLASSES', 'HEAD_LABELS', 'ARCHS', 'config', 'build', '
 
 # %% ../nbs/24_models.ipynb #cell-4
 from contextlib import contextmanager
+from importlib import import_module
 from pickle import UnpicklingError
 from warnings import warn
-
 import torch
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM
@@ -18,7 +18,6 @@ from transformers import AutoModelForMultipleChoice, AutoModelForPreTraining
 from transformers import AutoModelForQuestionAnswering, AutoModelForSeq2SeqLM
 from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
 from transformers.utils import logging
-
 from .files import InputError
 from .ngram import NGramForCausalLM # so that `load` knows its folders
 from .packing import roles
@@ -28,12 +27,7 @@ from .tokenizer import hub_folder
 
 # %% ../nbs/24_models.ipynb #cell-55
 SIZES = dict( # layers and width
-    tiny=(2, 128),
-    mini=(4, 256),
-    small=(4, 512),
-    medium=(8, 512),
-    base=(12, 768),
-)
+    tiny=(2, 128), micro=(4, 192), mini=(4, 256), small=(4, 512), medium=(8, 512), base=(12, 768))
 
 AUTO_CLASSES = { # task to the class that builds and loads a model for it
     None: AutoModel,
@@ -101,8 +95,7 @@ def _family_settings(layers, width, positions, pad, bos):
 # %% ../nbs/24_models.ipynb #cell-59
 def _check_name(what, value, known):
     if value in list(known): return
-    names = [name for name in known if name]
-    raise InputError(f"{what} {value!r}: unknown; choose from {', '.join(names)}")
+    raise InputError(f"{what} {value!r}: unknown; choose from {', '.join(filter(None, known))}")
 
 def config(
     arch:str, # A key of `ARCHS`
@@ -283,11 +276,17 @@ def _unread(error):
     if "trust_remote_code" in str(error): return "it needs custom code, which is never run."
     return str(error).strip().splitlines()[0]
 
+_OURS = dict(plm_onnx="onnx_models", plm_int8="compression") # format to the room that reads it
+
 def _from_pretrained(auto_class, path, folder, **kwargs):
     "What `auto_class` reads in `folder`, or an `InputError` of one line about `path`."
-    if not (folder/"config.json").is_file():
-        raise InputError(f"{path}: no config.json in this folder; "
-            "expected one written by a run or by save_pretrained")
+    if any(folder.glob("*.ckpt.index")): raise InputError(
+        f"{path}: a checkpoint of TensorFlow; tf_checkpoints.read_bert_checkpoint converts it")
+    if not (folder/"config.json").is_file(): raise InputError(
+        f"{path}: no config.json here; expected one written by a run or by save_pretrained")
+    said = (folder/"config.json").read_text(encoding="utf-8", errors="replace")
+    for name,room in _OURS.items():
+        if f'"{name}"' in said: import_module(f"plm_nb.{room}")
     try: return auto_class.from_pretrained(folder, local_files_only=True,
             trust_remote_code=False, **kwargs)
     except (OSError, ValueError, RuntimeError, SafetensorError, UnpicklingError) as error:

@@ -322,6 +322,15 @@ def prepare_inputs_for_generation(self:NGramForCausalLM, input_ids, attention_ma
     if attention_mask is not None: attention_mask = attention_mask[:,-memory:]
     return dict(input_ids=input_ids[:,-memory:], attention_mask=attention_mask)
 
+@patch
+def nats(self:NGramForCausalLM,
+    input_ids:Tensor, # `(b, t)` int64, each row a document
+) -> Tensor: # `(b, t)` float64, nats
+    "How surprising each token is after those before it in its row."
+    rows = list(input_ids.cpu().numpy())
+    found = self.ngram.nats(rows)
+    return torch.from_numpy(found).view(input_ids.shape).to(input_ids.device)
+
 AutoConfig.register("plm_ngram", NGramConfig, exist_ok=True)
 AutoModelForCausalLM.register(NGramConfig, NGramForCausalLM, exist_ok=True)
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 from .files import InputError, each_text
+from .ngram import NGramForCausalLM
 from .packing import roles
 from .tokenizer import encode
 
@@ -31,8 +32,7 @@ def perplexity(
 ) -> float: # Equal choices per token, 1 or more
     "How many equal choices per token the surprise `nats` over `tokens` amounts to."
     mean = _mean(nats, tokens, "tokens")
-    if mean>=709: return math.inf # exp(710) is too large for a float
-    return math.exp(mean)
+    return math.exp(mean) if mean<709 else math.inf # exp(710) is too large for a float
 
 # %% ../nbs/21_perplexity.ipynb #21a00010
 def bits_per_byte(
@@ -79,8 +79,7 @@ def longest_input(
     "How many tokens `model` can read at once: as many as it has positions for."
     config = getattr(model, "config", model)
     if config.model_type=="encoder-decoder":
-        if decoder: config = config.decoder
-        else: config = config.encoder
+        config = config.decoder if decoder else config.encoder
     positions = getattr(config, "max_position_embeddings", None)
     if positions is None or positions<1: return math.inf # XLNet says -1
     return positions-first_position(config)
@@ -92,7 +91,7 @@ def _sizes(model, window, stride):
     if window is None: window = int(min(longest, 1024))
     if window<1: raise InputError(f"window {window}: give at least 1 token")
     if window>longest:
-        raise InputError(f"window {window}: this model reads at most {longest} tokens at once")
+        raise InputError(f"window {window}: this model reads at most {longest} tokens")
     if stride is None: stride = max(1, window//2)
     return window, stride
 
@@ -118,8 +117,7 @@ def _batches(items, length, model):
         items = items[n:]
 
 def _padded(rows, model):
-    rows = [torch.as_tensor(row) for row in rows]
-    return pad_sequence(rows, batch_first=True).to(model.device)
+    return pad_sequence([torch.as_tensor(row) for row in rows], batch_first=True).to(model.device)
 
 # %% ../nbs/21_perplexity.ipynb #cell-22
 class _Window(NamedTuple):
@@ -167,16 +165,20 @@ def is_left_to_right(
     changed = (a-b)[0].nan_to_num().abs().amax(-1)
     return bool(changed[:half].max() <= 1e-5*changed.max()) # equal, to rounding
 
-
 # %% ../nbs/21_perplexity.ipynb #ea3ee58e
 def _check_perplexity(model):
     if is_left_to_right(model): return
     raise InputError(f"{type(model).__name__}: sees what follows a token, so it has no perplexity; "
                      "ask for its pseudo_nats")
 
-
 # %% ../nbs/21_perplexity.ipynb #21a00021
 def _unscored(n): return torch.full((n,), torch.nan, dtype=torch.float64)
+
+def _costs(model, forward, ids):
+    "Nats of each of `ids` but the first, from those before it: `(b, t)` to `(b, t-1)`."
+    if isinstance(model, NGramForCausalLM): return model.nats(ids)[:, 1:]
+    logits = next_logits(model, forward, ids).float()
+    return F.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")
 
 def _nats(model, streams, window, stride):
     "Nats of each token of `streams`, lists of ids, but the first of each."
@@ -188,8 +190,7 @@ def _nats(model, streams, window, stride):
     with _scoring(model) as forward:
         for batch in _batches(windows, lambda w: w.size, model):
             ids = _padded([streams[w.text][w.start:w.end+1] for w in batch], model)
-            logits = next_logits(model, forward, ids).float()
-            found = F.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")
+            found = _costs(model, forward, ids)
             for row,w in zip(found.double().cpu(), batch):
                 scored = row[w.first-w.start:w.size]
                 nats[w.text][w.first:w.end] = scored
@@ -223,7 +224,6 @@ def _check_ids(model, ids):
 # %% ../nbs/21_perplexity.ipynb #cell-31
 def _rows(model, tokenizer, texts, end):
     "The ids of each of `texts` between the tokens that open it and, if `end`, close it."
-    texts = list(texts)
     if not any(t.strip() for t in texts):
         raise InputError(f"no text in {len(texts)} documents; give one with letters")
     marks = roles(tokenizer)
@@ -244,8 +244,7 @@ def text_nats(
 ) -> list[Tensor]: # For each text the nats of its tokens, float64; a document's last is its end
     "How surprised `model` is by each token of each of `texts`, every document from its own start."
     _check_perplexity(model)
-    is_stream = isinstance(texts, str)
-    rows = _rows(model, tokenizer, _listed(texts), end=not is_stream)
+    rows = _rows(model, tokenizer, _listed(texts), end=not isinstance(texts, str))
     return _nats(model, rows, window, stride)
 
 # %% ../nbs/21_perplexity.ipynb #cell-34
@@ -319,11 +318,11 @@ def score_text(
     stride:int=None, # Tokens from one window to the next; None: half a window
 ) -> dict: # Surprise and lengths in every unit; `unknown_rate` and `round_trip`, 0 to 1
     "How surprised `model` is at `texts`, every document from its own start."
-    texts = texts if isinstance(texts, str) else list(texts)
-    nats = text_nats(model, tokenizer, texts, window, stride)
-    rows = text_rows(nats, tokenizer, texts)
-    lengths = {unit: _total(rows, unit) for unit in _UNITS}
     documents = _listed(texts)
+    if not isinstance(texts, str): texts = documents
+    nats = text_nats(model, tokenizer, texts, window, stride)
+    rows = text_rows(nats, tokenizer, documents)
+    lengths = {unit: _total(rows, unit) for unit in _UNITS}
     ids = list(encode(documents, tokenizer))
     return dict(**in_every_unit(rows), **lengths, unknown_rate=_unknown_rate(tokenizer, ids),
                 round_trip=_round_trip(tokenizer, documents, ids))
@@ -363,8 +362,7 @@ def mask_of(
         raise InputError(f"{type(model).__name__}: reads from left to right and sees nothing "
                          "behind a hidden token; ask it with score_text")
     found = roles(tokenizer).masks
-    if found is None:
-        raise InputError("this tokenizer has no mask token; take a masked model's own")
+    if found is None: raise InputError("this tokenizer has no mask token; take a masked model's")
     return found
 
 # %% ../nbs/21_perplexity.ipynb #837e2a6c

@@ -12,13 +12,13 @@ from pathlib import Path
 import pandas as pd
 from datasets import Dataset
 from . import verification
-from .files import InputError, as_table, read_text, suffix_of
+from .files import InputError, read_text, suffix_of
 from .dialogue import Dialogue
 from .finetuning import FinetuningArguments, evaluate, finetune
 from .models import check_length
 from .question_answering import QuestionAnswering
 from .runs import Run
-from .tables import Columns
+from .tables import Columns, as_table
 from .tasks import TASKS, Task, dataset_task, load_for, load_task, task_named, task_of
 from .tasks import trained_reading, trained_task
 from .text_classification import MultipleChoice, TextClassification

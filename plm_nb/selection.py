@@ -20,6 +20,7 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.base import BaseEstimator, clone
 from sklearn.metrics import get_scorer_names
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, StratifiedGroupKFold
+from .budgets import check_budget
 from .contamination import word_ngrams
 from .continuing import DOCUMENTS
 from .data import normalize
@@ -321,6 +322,12 @@ def _check_candidates(candidates):
         if other: raise InputError(f"candidate {name}: its loss does not compare with that of "
                                    f"{first}, {other}; compare these apart")
 
+# %% ../nbs/55_selection.ipynb #6a78ab66
+def _grown(steps, minutes, times):
+    "The budget, one of the two, so many `times` as large."
+    if minutes: return dict(minutes=minutes*times)
+    return dict(steps=round(steps*times))
+
 def _validation_loss(corpus, tokenizer, out, args):
     "Bits per byte, or nats per label, of a pretraining in `out`, which is done unless it was."
     try: run = pretrain(corpus, tokenizer, out, args, resume=True)
@@ -334,11 +341,12 @@ def halve(
     tokenizer, # A tokenizer, or the folder of one
     candidates:dict[str,PretrainingArguments], # Name to settings without a budget, two or more
     out:str|Path, # Folder of the runs, `rung-0/NAME` and so on; those that are there are taken over
-    steps:int, # Budget of each candidate on the first rung
-    keep:float=1/3, # Share of the candidates that stay, of which each gets 1/`keep` times the steps
-) -> pd.DataFrame: # A row a run: `rung`, `name`, `steps`, `loss` (bits per byte or nats), `kept`
+    steps:int=None, # Budget of each candidate on the first rung …
+    keep:float=1/3, # Share of the candidates that stay, of which each gets 1/`keep` times as much
+    minutes:float=None, # … or in minutes, the same time for all
+) -> pd.DataFrame: # A row a run: `rung`, `name`, the budget, `loss` (bits per byte, nats), `kept`
     "Pretrain all `candidates` shortly, the better ones longer, until one is left."
-    check_whole(steps=steps)
+    check_budget(steps=steps, minutes=minutes)
     check_share(keep=keep)
     if keep in (0, 1): raise InputError(f"keep {keep}: give a share between 0 and 1")
     _check_candidates(candidates)
@@ -346,14 +354,15 @@ def halve(
     rows = []
     rung = 0
     while len(names)>1:
-        budget = round(steps/keep**rung)
+        budget = _grown(steps, minutes, keep**-rung)
         losses = {}
         for name in names:
-            args = replace(candidates[name], steps=budget)
+            args = replace(candidates[name], **budget)
             losses[name] = _validation_loss(corpus, tokenizer, Path(out)/f"rung-{rung}"/name, args)
         n_kept = min(len(names)-1, max(1, round(keep*len(names))))
         kept = sorted(names, key=losses.get)[:n_kept]
-        for name in names: rows.append((rung, name, budget, losses[name], name in kept))
-        names = kept
-        rung += 1
-    return pd.DataFrame(rows, columns=["rung", "name", "steps", "loss", "kept"])
+        for name in names:
+            is_kept = name in kept
+            rows.append(dict(rung=rung, name=name, **budget, loss=losses[name], kept=is_kept))
+        names, rung = kept, rung+1
+    return pd.DataFrame(rows)

@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['Columns', 'is_missing', 'string_problem', 'text_problem', 'list_problem', 'number_problem', 'as_plain',
            'class_problem', 'class_name', 'labels_problem', 'label_list', 'checked', 'several_columns', 'check_texts',
-           'problem_type_of', 'told_type', 'split_files', 'split_table', 'split_by_key', 'load_tables', 'sorted_names',
-           'known_labels']
+           'as_table', 'problem_type_of', 'told_type', 'split_files', 'split_table', 'split_by_key', 'load_tables',
+           'sorted_names', 'known_labels']
 
 # %% ../nbs/13_tables.ipynb #b2ef957b
-import math, re
+import difflib, math, re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from warnings import warn
@@ -17,7 +17,8 @@ import numpy as np
 import pandas as pd
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 from .data import SPLIT_NAMES, load_hub, load_saved, normalize, split_of
-from .files import InputError, as_list, as_table, column, has_half_character, row_error, shown
+from .files import InputError, as_list, class_names, column, flat_index, has_half_character
+from .files import row_error, shown
 
 # %% ../nbs/13_tables.ipynb #d779424a
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ def string_problem(
     name:str, # What it is called
 ) -> tuple[str,str]|None: # What is wrong and what would be right; None: it is a string
     "Why `cell` is no string that a file can hold."
-    if not isinstance(cell, str): return f"has {shown(cell)} for its {name}", "give a string"
+    if not isinstance(cell, str):
+        return f"has {shown(cell)} for its {name}", f"give a string, not {type(cell).__name__}"
     if has_half_character(cell):
         return f"has half of a character in its {name}, {shown(cell)}", "cut texts elsewhere"
 
@@ -141,10 +143,13 @@ def checked(
 ) -> pd.Series: # The cells as they stand, numbered from 0
     "The column `which` of `table`; an `InputError` names the first cell that has a `problem`."
     cells = column(table, which, path)
-    for i,cell in enumerate(cells):
-        found = problem(cell, str(which))
-        if found: raise row_error(path, i, *found)
-    return pd.Series(list(cells), dtype=object)
+    problems = [problem(cell, str(which)) for cell in cells]
+    first = next((i for i,found in enumerate(problems) if found), None)
+    if first is None: return pd.Series(list(cells), dtype=object)
+    what, right = problems[first]
+    alike = problems.count((what, right))
+    if alike>1: what += f" ({alike} rows do)"
+    raise row_error(path, first, what, right)
 
 # %% ../nbs/13_tables.ipynb #0ce6efd6
 def several_columns(
@@ -170,6 +175,67 @@ def check_texts(
         raise InputError(f"{name} {i} is {shown(text)}; every {name} must be a string "
                          "of whole characters")
 
+# %% ../nbs/13_tables.ipynb #b3bdd180
+def _hidden(path, cells):
+    "Is each of `cells` a hidden label, −1? An `InputError` where only some are."
+    hidden = [-1 in as_list(cell) for cell in cells]
+    if any(hidden) and not all(hidden):
+        raise row_error(path, hidden.index(True), "has the label -1, which hides the answer",
+                        "leave such rows out")
+    return any(hidden)
+
+def _named(path, i, cell, feature):
+    "A class of row `i`, or a list of them, by name; what is missing stays so."
+    if isinstance(cell, list): return [_named(path, i, one, feature.feature) for one in cell]
+    if cell is None: return None
+    names = feature.names
+    if cell<len(names): return names[cell]
+    known = ", ".join(f"{number} ({name})" for number,name in enumerate(names[:20]))
+    raise row_error(path, i, f"has the label {cell}", f"give one of {known}")
+
+def _from_dataset(rows, path):
+    "A table of a `Dataset`, with names for its classes; None where every label is hidden."
+    table = pd.DataFrame(rows[:], columns=rows.column_names, dtype=object)
+    table.attrs["features"] = rows.features
+    for name,feature in rows.features.items():
+        if class_names(feature) is None: continue
+        if _hidden(path, table[name]): return None
+        cells = enumerate(table[name])
+        table[name] = [_named(path, i, cell, feature) for i,cell in cells]
+    return table
+
+# %% ../nbs/13_tables.ipynb #11fbb263
+def _from_list(rows, path):
+    "A table of a list of dicts, or of tuples: text, label; or text, second text, label."
+    if not rows: raise InputError(f"{path}: no row; give at least one")
+    kinds = {type(row) for row in rows}
+    if kinds<={dict}: return pd.DataFrame(rows, dtype=object)
+    names = {2: ["text", "label"], 3: ["text", "text2", "label"]}
+    width = len(rows[0]) if isinstance(rows[0], (tuple, list)) else 0
+    for i,row in enumerate(rows):
+        if width in names and isinstance(row, (tuple, list)) and len(row)==width: continue
+        raise row_error(path, i, f"is {shown(row)}", "give a dict of columns in every row, or in "
+                        "every row a text and its label, or two texts and their label")
+    return pd.DataFrame(rows, columns=names[width], dtype=object)
+
+def _from_frame(rows, path):
+    "A table of a DataFrame, whose columns must have names of their own."
+    table = flat_index(rows)
+    if table.columns.is_unique: return table
+    twice = table.columns[table.columns.duplicated()][0]
+    raise InputError(f"{path}: two columns are called {twice!r}; give each a name of its own")
+
+def as_table(
+    rows, # A `Dataset`, a DataFrame, or a list of dicts or of tuples
+    path="the rows", # What to call them in errors
+) -> pd.DataFrame|None: # Its cells as they were; None: every label is hidden
+    "`rows` as a table."
+    if isinstance(rows, Dataset): return _from_dataset(rows, path)
+    if isinstance(rows, pd.DataFrame): return _from_frame(rows, path)
+    if isinstance(rows, (list, tuple)): return _from_list(list(rows), path)
+    raise InputError(f"{path}: {type(rows).__name__} is no table; "
+                     "give a Dataset, a DataFrame, a list of dicts or of tuples, or a path")
+
 # %% ../nbs/13_tables.ipynb #efef9c6f
 def problem_type_of(label) -> str: # A `problem_type` of transformers
     "Whether `label`, the feature of a column of labels, is one class, several labels or a number."
@@ -184,7 +250,10 @@ def told_type(
     "What the type of `label` tells, where `table` was a `Dataset`: several labels, or a number."
     feature = table.attrs.get("features", {}).get(label)
     if problem_type_of(feature)=="multi_label_classification": return "multi_label_classification"
-    if feature in (Value("float32"), Value("float64")): return "regression"
+    if feature not in (Value("float32"), Value("float64")): return None
+    if not set(table[label])<={0, 1}: return "regression"
+    raise InputError(f"column {label!r}: holds 0.0 and 1.0 only, classes or numbers; give the "
+                     "problem type, single_label_classification or regression")
 
 # %% ../nbs/13_tables.ipynb #e8b5f89f
 def split_files(
@@ -274,6 +343,11 @@ def _check_spaces(names, path):
         raise InputError(f"{path}: the labels {other!r} and {name!r} differ by white space only; "
                          "write them alike")
 
+def _meant(label, names):
+    "A question, if one of `names` is much like `label`."
+    near = difflib.get_close_matches(label, names, 1)
+    return f"did you mean {near[0]!r}? " if near else ""
+
 def _place(row, i, j):
     "Where the `j`-th label of row `i` stands in its file, counted from 1."
     if "line" in row: return f"line {row['line'][j]}"
@@ -297,7 +371,7 @@ def known_labels(
         for i,row in zip(table.index, table.to_dict("records")):
             for j,label in enumerate(labels_of(row)):
                 if not label or label in known: continue
-                shown, place = ", ".join(names[:20]), _place(row, i, j)
-                raise InputError(f"{sources[split]}: {place} (of {split}) has the label {label!r}, "
-                                 f"which training never shows; its labels are {shown}")
+                place = f"{sources[split]}: {_place(row, i, j)} (of {split})"
+                raise InputError(f"{place} has the label {label!r}, which training never shows; "
+                                 f"{_meant(label, names)}its labels are {', '.join(names[:20])}")
     return names

@@ -16,9 +16,10 @@ import pandas as pd
 from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
 from fastcore.basics import patch
 from torch import nn
+from .documents import fingerprint
 from .files import InputError, as_list, check_whole, read_table, suffix_of
 from .models import AUTO_CLASSES, HEAD_LABELS, build, load, problem_type, saved_config
-from .runs import Run, fingerprint
+from .runs import Run
 from .tables import Columns, checked, list_problem, load_tables, number_problem
 from .tables import split_table, string_problem, text_problem
 
@@ -226,8 +227,7 @@ def load_task(
         if not len(rows): raise InputError(f"{names[split]}: no row for {split}; give at least one")
     types = task.features(tables, names)
     for split,rows in tables.items():
-        cells = {name: list(rows[name]) for name in types}
-        found[split] = Dataset.from_dict(cells, features=types, split=split)
+        found[split] = Dataset.from_dict({k: list(rows[k]) for k in types}, types, split=split)
     found.name = ", ".join(dict.fromkeys(map(str, names.values())))
     if is_single: _say_what_is_missing(found)
     return found

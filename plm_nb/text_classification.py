@@ -301,12 +301,12 @@ def _class_ids(lines):
 
 @patch
 def score(self:TextClassification, lines, weights=None):
+    first = lines[0]["label"]
+    if not isinstance(first, (list, float)): return scores(*_class_ids(lines)[:2], weights=weights)
     labels = [line["label"] for line in lines]
     predictions = [line["prediction"] for line in lines]
-    if isinstance(labels[0], list): return label_scores(labels, predictions, weights=weights)
-    if isinstance(labels[0], float): return number_scores(labels, predictions, weights=weights)
-    labels, predictions, _ = _class_ids(lines)
-    return scores(labels, predictions, weights=weights)
+    score = label_scores if isinstance(first, list) else number_scores
+    return score(labels, predictions, weights=weights)
 
 # %% ../nbs/44_text_classification.ipynb #9378cc5c
 @patch

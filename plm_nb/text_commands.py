@@ -34,7 +34,9 @@ def _documents(file, encoding, has_objects, by_line):
     "The texts in `file`, each in a row."
     from plm_nb.files import InputError, read_text
     from plm_nb.pipelines import parsed
-    whole = typed(encoding) if file=="-" else read_text(file, encoding)
+    from plm_nb.processes import on_main
+    if file=="-": whole = on_main(lambda: typed(encoding))
+    else: whole = read_text(file, encoding)
     if not has_objects and not by_line: return [dict(text=whole)]
     rows = parsed(whole, str(file), has_objects)
     if not has_objects: rows = [dict(text=line) for line in rows]
@@ -55,6 +57,20 @@ def _figures(row, is_masked):
     units = in_every_unit([row])
     return {name: units[name] for name in names} | length
 
+# %% ../nbs/81_text_commands.ipynb #af3074f8
+def _scored(net, words, texts, window, stride):
+    "The rows of `texts`, a list, of which each process reads its share, or one stream."
+    from plm_nb.perplexity import is_left_to_right, pseudo_text_nats, text_nats, text_rows
+    from plm_nb.processes import gathered, share
+    def read(texts):
+        if is_left_to_right(net): nats = text_nats(net, words, texts, window, stride)
+        else: nats = pseudo_text_nats(net, words, texts, window)
+        return text_rows(nats, words, texts)
+    if isinstance(texts, str) or not texts: return read(texts)
+    own = [texts[i] for i in share(len(texts))]
+    return gathered(read(own) if own else [])
+
+
 # %% ../nbs/81_text_commands.ipynb #85fdd326
 def score(
     file:str, # A document; - reads from standard input
@@ -66,7 +82,7 @@ def score(
 ):
     "Say how surprised a language model is by a text."
     from plm_nb.files import InputError, check_whole, suffix_of
-    from plm_nb.perplexity import is_left_to_right, pseudo_text_nats, text_nats, text_rows
+    from plm_nb.perplexity import is_left_to_right
     from plm_nb.rescoring import load_language_model
     check_whole(stride=stride, window=window)
     has_objects = suffix_of(file)==".jsonl"
@@ -77,9 +93,7 @@ def score(
     is_masked = not is_left_to_right(net)
     if is_masked and stride: raise InputError(
         f"--stride {stride}: {model} is asked for one token at a time; leave it out")
-    if is_masked: nats = pseudo_text_nats(net, words, texts, window)
-    else: nats = text_nats(net, words, texts, window, stride)
-    rows = text_rows(nats, words, texts)
+    rows = _scored(net, words, texts, window, stride)
     if jsonl:
         return [dict(row, **_figures(found, is_masked)) for row,found in zip(documents, rows)]
     total = {key: sum(row[key] for row in rows) for key in rows[0]}

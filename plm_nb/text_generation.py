@@ -15,7 +15,6 @@ import pandas as pd
 import torch
 from datasets import Dataset, DatasetDict, Features, List, Value
 from fastcore.basics import chunked, patch
-from sklearn.feature_extraction.text import TfidfVectorizer
 from torch import nn
 from transformers import AutoModel, AutoModelForCausalLM, EncoderDecoderModel
 from .data import HAN, load_corpus, normalize
@@ -23,12 +22,15 @@ from .files import InputError, as_list, column, read_text, row_error
 from .decoding import check_positions, generate
 from .models import ARCHS, build, load, saved_config
 from .packing import roles
-from .tables import Columns, list_problem, several_columns, split_by_key
-from .tables import text_problem
+from .tables import Columns, list_problem, several_columns, split_by_key, text_problem
 from .tasks import Task
 from .text_metrics import bleu, chrf, rouge
+from .thrift import late
 from .token_classification import told
 from .tokenizer import encode
+
+# %% ../nbs/47_text_generation.ipynb #ec3d5541
+extraction = late("sklearn.feature_extraction.text")
 
 # %% ../nbs/47_text_generation.ipynb #6d03b981
 def _read_lines(path, encoding):
@@ -366,7 +368,7 @@ def sentences(
 
 def _nearest(known, texts):
     "For each of `texts` the number of the text in `known` that is most like it."
-    count = TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 4), sublinear_tf=True)
+    count = extraction.TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 4), sublinear_tf=True)
     known_counts = count.fit_transform(known)
     found = []
     for some in chunked(texts, 256):

@@ -10,12 +10,16 @@ __all__ = ['spans', 'entity_scores', 'exact_match', 'token_f1', 'answer_scores',
 import re, string, unicodedata
 from collections import Counter
 from itertools import zip_longest
+from warnings import warn
 import numpy as np
 import regex
-from scipy import stats
-from sklearn.preprocessing import MultiLabelBinarizer
 from .files import InputError
 from .metrics import bootstrap, ratio, row_weights, weighted_mean
+from .thrift import late
+
+# %% ../nbs/42_text_metrics.ipynb #ee9a7cbd
+preprocessing = late("sklearn.preprocessing")
+stats = late("scipy.stats")
 
 # %% ../nbs/42_text_metrics.ipynb #cell-7
 _MARKS = dict(O="O", B="B", I="I", M="I", E="E", L="E", S="S", U="S")
@@ -221,6 +225,8 @@ def bleu(
 ) -> dict: # `bleu`, 0 to 100 (`n` of them for `n` weights), and its `signature`
     "How many runs of one to four words `predictions` share with `references` (sacrebleu)."
     _check_texts(references, predictions)
+    empty = sum(not text.strip() for text in predictions)
+    if empty and weights is None: warn(f"{empty} of {len(predictions)} predictions are empty")
     if tokenize is None: tokenize = _tokenization(references)
     metric = _bleu_metric(tokenize)
     score = _corpus_score(metric, references, predictions, weights)
@@ -305,7 +311,7 @@ def label_scores(
     "How far the sets of labels agree."
     _check(references, predictions)
     weights = row_weights(weights, len(references))
-    table = MultiLabelBinarizer().fit([*references, *predictions])
+    table = preprocessing.MultiLabelBinarizer().fit([*references, *predictions])
     true = table.transform(references)
     predicted = table.transform(predictions)
     hits = weights@(true*predicted)

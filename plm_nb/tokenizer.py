@@ -51,8 +51,7 @@ def alphabet(
 ) -> list[str]: # Sorted characters
     "The most frequent characters of `texts` that together reach `coverage`."
     check_share(coverage=coverage)
-    counts = Counter()
-    for text in texts: counts.update(text)
+    counts = Counter(chain.from_iterable(texts))
     to_drop = round(counts.total()*(1-coverage)) # this many characters of the text may be unknown
     kept = []
     for c in sorted(counts, key=lambda c: (counts[c], -ord(c))): # rarest first
@@ -180,8 +179,9 @@ def _unigram(texts, vocab_size):
     for t in spaced: counts.update(re.findall(WORDS, t if t.startswith("▁") else "▁"+t))
     words = {w: counts[w] for w in sorted(counts) if w.isprintable() and known.issuperset(w)}
     alone = sorted(known-set("".join(words))) # line breaks and the like
-    learned = _learned_pieces(words, vocab_size-len(SPECIALS)-len(alone))
-    least = learned[-1][1]
+    room = vocab_size-len(SPECIALS)-len(alone)
+    learned = _learned_pieces(words, room) if words else []
+    least = learned[-1][1] if learned else 0.
     vocab = [(s, 0.) for s in SPECIALS] + learned + [(c, least) for c in alone]
     return _spaced(models.Unigram(vocab, unk_id=SPECIALS.index("[UNK]")))
 
@@ -189,8 +189,7 @@ def _unigram(texts, vocab_size):
 def _char(texts, vocab_size):
     "Number the characters; the most frequent ones if not all fit."
     _check_vocab_size("char", vocab_size, len(alphabet(texts)))
-    counts = Counter()
-    for t in texts: counts.update(t)
+    counts = Counter(chain.from_iterable(texts))
     frequent = sorted(counts, key=lambda c: (-counts[c], c))
     known = sorted(frequent[:vocab_size-len(SPECIALS)])
     vocab = {c: i for i,c in enumerate(SPECIALS+known)}
@@ -398,6 +397,7 @@ def report(
     words = sum(len(text.split()) for text in texts)
     n_bytes = sum(len(text.encode()) for text in texts)
     same = sum(back==text for back,text in zip(decoded, texts))
+    marks = sum(text.count(mark) for text in texts for mark in tokenizer.all_special_tokens)
     return dict(vocab_size=len(tokenizer), bytes_per_token=n_bytes/tokens,
-                tokens_per_word=tokens/words, unknown_rate=unknown,
-                round_trip=same/len(texts), sha256=tokenizer_hash(tokenizer))
+                tokens_per_word=tokens/words, unknown_rate=unknown, round_trip=same/len(texts),
+                special_strings=marks, sha256=tokenizer_hash(tokenizer))

@@ -202,7 +202,8 @@ def test_a_version(ask, bert):
 
 def test_without_a_network(hub, ask, bert):
     new = ask("commit_of('owner/bert')")
-    ask("load('owner/bert', revision='v0')"+SUM)
+    for revision in ("None", "'v0'"): ask(f"load('owner/bert', revision={revision})"+SUM)
+    ask("load_tokenizer('owner/bert')('the')")
     hub.stop()
     start = time.time()
     try:

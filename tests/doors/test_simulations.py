@@ -11,7 +11,8 @@ from plm_nb.comparison import compare_lines
 from plm_nb.metrics import bootstrap, scores, weighted_mean
 from plm_nb.text_metrics import bleu, entity_scores
 
-# Two runs of one method disagree on so many of the rows; another seed moves the share that is right by so much.
+# On so many of the rows only one of two runs of one method is right (an encoder of six layers on CoLA, three seeds: 7 to 8 %);
+# another seed moves the share that is right by so much.
 DISAGREE, SEED = .10, .01
 
 def share_right(lines, weights=None):
@@ -25,9 +26,9 @@ def run_of(easy, shift, rng):
     else: right &= rng.random(len(easy))>=-shift/easy.mean()
     return [dict(label=1, prediction=int(x)) for x in right]
 
-def pair_of(rows, runs, difference, rng, share=.8):
+def pair_of(rows, runs, difference, rng, disagree, share=.8):
     "The runs of two methods of which the first is better by `difference`, on rows of which a `share` is right."
-    spread = DISAGREE/(2*share*(1-share))
+    spread = disagree/(2*share*(1-share))
     weight = spread/(1-spread)
     easy = rng.beta(share*weight, (1-share)*weight, rows)
     def method(by):
@@ -35,12 +36,12 @@ def pair_of(rows, runs, difference, rng, share=.8):
         return [run_of(easy, by+x, rng) for x in noise]
     return method(difference), method(0)
 
-def found(rows, runs, difference, pairs, seed=0):
+def found(rows, runs, difference, pairs, seed=0, disagree=DISAGREE):
     "The share of `pairs` of which something else than *no difference* is said."
     rng = np.random.default_rng(seed)
     said = []
     for _ in range(pairs):
-        ours, theirs = pair_of(rows, runs, difference, rng)
+        ours, theirs = pair_of(rows, runs, difference, rng, disagree)
         said.append(compare_lines(ours, theirs, share_right, "accuracy", n=400).verdict)
     return np.mean([verdict!="no difference" for verdict in said])
 
@@ -107,11 +108,12 @@ if __name__=="__main__":
     parser.add_argument("--pairs", type=int, default=1000)
     parser.add_argument("--sets", type=int, default=1000)
     parser.add_argument("--rows", type=int, nargs="+", default=[200, 1000, 5000])
+    parser.add_argument("--disagree", type=float, default=DISAGREE, help="share of rows that only one of two runs has right")
     args = parser.parse_args()
     for rows in args.rows:
         for runs in (1, 5):
             start = time.process_time()
-            print(f"{rows} rows, {runs} runs each: {found(rows, runs, 0., args.pairs):.3f} of equal pairs are called different,",
-                  f"{found(rows, runs, .03, args.pairs, 1):.3f} of those 3 points apart;",
+            print(f"{rows} rows, {runs} runs each: {found(rows, runs, 0., args.pairs, 0, args.disagree):.3f} of equal pairs are called different,",
+                  f"{found(rows, runs, .03, args.pairs, 1, args.disagree):.3f} of those 3 points apart;",
                   f"{time.process_time()-start:.0f} s", flush=True)
     for world in WORLDS: print({name: round(share, 3) for name,share in covered(world, args.sets).items()}, flush=True)

@@ -8,7 +8,7 @@ import pytest
 from datasets import Dataset
 from plm_nb.annotations import is_bare, mixed_tags, placed_answers, read_conll, read_squad, tag_problem
 from plm_nb.files import InputError
-from plm_nb.tasks import load_task
+from plm_nb.pipelines import load_task
 from plm_nb.text_metrics import spans
 from plm_nb.token_classification import TokenClassification
 
@@ -201,6 +201,15 @@ def test_wrong_structure(squad, data, where):
     (float("nan"), "two lists")])
 def test_wrong_answers(answers, what):
     refused(f"x: question q7.*{what}", placed_answers, pd.DataFrame([dict(id="q7", context=CONTEXT, answers=answers)]), "x")
+
+def test_answers_that_are_nowhere_are_counted():
+    wrong = [dict(id=f"q{i}", context=CONTEXT, answers=[dict(text="Emma" if i%2 else "Ada", answer_start=13)]) for i in range(5)]
+    refused(r"x: question q0: the answer 'Ada' is not at 13, where .*; correct answer_start \(3 questions have such an answer\)",
+            placed_answers, pd.DataFrame(wrong), "x")
+    refused("correct answer_start$", placed_answers, pd.DataFrame(wrong[:2]), "x")
+
+@pytest.mark.parametrize("data", ["["*5000, "9"*5000, '{}\n'+"["*5000], ids=["brackets", "digits", "a line of brackets"])
+def test_what_json_cannot_hold(squad, data): refused("a.json: line [12] is not JSON", squad, data)
 
 # three ways to count
 

@@ -1,7 +1,7 @@
 "What every training can be told: the rate's shape, any other setting by its name, and what contradicts itself."
 import pytest
 from transformers import TrainingArguments
-from plm_nb.budgets import TrainerArguments, arguments, check_settings, in_their_words, read_setting, warmup_stable_decay
+from plm_nb.budgets import TrainerArguments, arguments, check_settings, has_bf16, in_their_words, read_setting, warmup_stable_decay
 from plm_nb.files import InputError
 
 @pytest.mark.parametrize("warmup, decay", [(.1, .5), (0, 1), (.5, .5), (.3, .2)])
@@ -44,3 +44,8 @@ def test_settings_of_a_shell(text, pair): assert read_setting(text)==pair
 @pytest.mark.parametrize("text", ["", "a", "=1"])
 def test_no_settings(text):
     with pytest.raises(InputError, match="NAME=VALUE"): read_setting(text)
+
+def test_a_family_that_half_precision_breaks():
+    from transformers import BertConfig, DebertaConfig, DebertaV2Config
+    assert not has_bf16(DebertaConfig())
+    assert has_bf16(BertConfig())==has_bf16(DebertaV2Config())==has_bf16()

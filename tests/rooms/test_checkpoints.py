@@ -1,13 +1,12 @@
-"What stands under exact resume: a folder that is whole or not there, the choice of a checkpoint, a step that can be repeated."
+"What stands under exact resume: a step that can be repeated, and what it depends on."
 import json
 import pytest
 import torch
 from transformers import DataCollatorForLanguageModeling
-from plm_nb.checkpoints import ResumableTrainer, atomic_folder, latest_valid_checkpoint, rotate_checkpoints
+from plm_nb.checkpoints import ResumableTrainer
 from plm_nb.files import InputError
 from plm_nb.models import build
 from plm_nb.objectives import MaskedLM
-from plm_nb.runs import problems
 from plm_nb.packing import pack
 from plm_nb.tokenizer import train_tokenizer
 from plm_nb.budgets import arguments
@@ -22,53 +21,6 @@ def trainer(tok, out, collator=None, rows=20, **settings):
     args = arguments(str(out), **{**dict(steps=4, bf16=False, per_device_train_batch_size=4), **settings})
     return ResumableTrainer(model=build("tiny", tok, dropout=.1), args=args, processing_class=tok,
                             train_dataset=pack(TEXTS, tok, 16).select(range(rows)), data_collator=collator or MaskedLM(tok))
-
-def checkpoint(folder, n, **provenance):
-    with atomic_folder(folder/f"checkpoint-{n}") as to: (to/"provenance.json").write_text(json.dumps(provenance))
-
-def names(folder): return sorted(p.name for p in folder.iterdir())
-
-@pytest.mark.parametrize("error", [ValueError, OSError, KeyboardInterrupt, SystemExit])
-def test_a_folder_that_fails_leaves_nothing(tmp_path, error):
-    "Else half a folder bears the name of a whole one, whatever ended its writing."
-    with pytest.raises(error), atomic_folder(tmp_path/"model") as folder:
-        (folder/"weights").write_text("half")
-        raise error
-    assert names(tmp_path)==[]
-
-def test_what_has_the_name_is_moved_aside(tmp_path):
-    "Else a user's folder is written over; and a second one must not push out the first."
-    for text in ("first", "second", "third"):
-        with atomic_folder(tmp_path/"model") as folder: (folder/"note").write_text(text)
-    kept = {p.name: (p/"note").read_text() for p in tmp_path.iterdir()}
-    assert kept=={"model": "third", "model.old": "first", "model.old.old": "second"}
-    assert not any(map(problems, tmp_path.iterdir()))
-
-def test_a_torn_folder_is_made_anew(tmp_path):
-    "What a kill left under `.partial` does not get into the next folder of that name."
-    (tmp_path/"model.partial").mkdir()
-    (tmp_path/"model.partial/old").touch()
-    with atomic_folder(tmp_path/"model") as folder: (folder/"new").touch()
-    assert names(tmp_path)==["model"] and names(tmp_path/"model")==["MANIFEST.json", "new"]
-
-def test_the_latest_is_by_number(tmp_path, capfd):
-    "Not by name, in which 9 stands behind 10, and not by date."
-    for n in (10, 100, 9): checkpoint(tmp_path, n, seed=0)
-    assert latest_valid_checkpoint(tmp_path, dict(seed=0)).name=="checkpoint-100"
-    assert capfd.readouterr().err=="" and latest_valid_checkpoint(tmp_path/"none", {}) is None
-
-def test_another_machine_is_told_and_no_reason_to_refuse(tmp_path, capfd):
-    checkpoint(tmp_path, 3, **{"seed": 0, "machine.cpu": "A"})
-    assert latest_valid_checkpoint(tmp_path, {"seed": 0, "machine.cpu": "B"}).name=="checkpoint-3"
-    said = capfd.readouterr().err
-    assert "machine.cpu A, not B" in said and "not be the same bits" in said
-
-def test_rotation_keeps_the_best_and_what_is_not_its_own(tmp_path):
-    for n in (1, 2, 3, 4): checkpoint(tmp_path, n, seed=0)
-    checkpoint(tmp_path, 9, seed=1)
-    (tmp_path/"checkpoint-5").mkdir() # without a manifest
-    rotate_checkpoints(tmp_path, 2, dict(seed=0), best="checkpoint-1")
-    assert names(tmp_path)==[f"checkpoint-{n}" for n in (1, 3, 4, 5, 9)]
 
 def test_one_checkpoint_is_not_enough(tok, tmp_path):
     with pytest.raises(InputError, match="save_total_limit 1"): trainer(tok, tmp_path, save_steps=1, save_total_limit=1)
@@ -101,3 +53,29 @@ def test_no_pickle_of_the_arguments(tok, tmp_path):
     t.save_model(str(tmp_path/"model"))
     found = {p.name for p in tmp_path.rglob("*") if p.is_file()}
     assert "model.safetensors" in found and not {"training_args.bin", "rng_state.pth"} & found
+
+def test_the_number_of_processes_is_a_matter_of_the_machine(tok, tmp_path):
+    "Else two processes cannot go on with what one has begun."
+    found = trainer(tok, tmp_path, gradient_accumulation_steps=3).provenance
+    assert found["machine.processes"]==1 and "world_size" not in found and found["gradient_accumulation_steps"]==3
+
+@pytest.mark.parametrize("of", [2, 3, 4])
+def test_a_step_in_shares(tok, tmp_path, monkeypatch, of):
+    "Whoever asks, the rows of the step are the same, in the same order; masks are drawn once, for all."
+    whole = trainer(tok, tmp_path, gradient_accumulation_steps=2)
+    def step(t):
+        t.draw("epoch", 0)
+        return t.get_batch_samples(iter(t.get_train_dataloader()), 2, "cpu")
+    batches, n = step(whole)
+    assert len(sum(whole._numbers, []))==8
+    masked = []
+    for i in range(of):
+        monkeypatch.setattr("plm_nb.processes.process_index", lambda: i)
+        monkeypatch.setattr("plm_nb.processes.processes", lambda: of)
+        own, count = step(trainer(tok, tmp_path, gradient_accumulation_steps=2))
+        monkeypatch.undo()
+        assert count==n
+        masked.append(torch.cat([part["labels"] for part in own]))
+    whole_labels = torch.cat([part["labels"] for part in batches])
+    found = {tuple(row.tolist()) for part in masked for row in part}
+    assert found=={tuple(row.tolist()) for row in whole_labels} and sum(map(len, masked))==8

@@ -9,7 +9,7 @@ from plm_nb.models import load
 from plm_nb.runs import Run
 from plm_nb.text_classification import TextClassification
 from plm_nb.tokenizer import load_tokenizer
-from plm_nb.training import Log
+from plm_nb.budgets import Log
 from same import assert_same_run
 from test_text_classification import LABELS, TEXTS, run, task, tok
 

@@ -117,6 +117,8 @@ def test_files_that_hold_no_pairs(tmp_path):
         refused(tmp_path/name, said)
     (tmp_path/"folder").mkdir()
     refused(tmp_path/"folder", "no .jsonl file in it")
+    with zipfile.ZipFile(tmp_path/"folder"/"as it lies.zip", "w") as z: z.writestr("a.jsonl", json.dumps(row()))
+    assert len(read_pairs(tmp_path/"folder"))==1
     with zipfile.ZipFile(tmp_path/"other.zip", "w") as z: z.writestr("readme.txt", "x")
     refused(tmp_path/"other.zip", "no .jsonl file in it")
     same = written(tmp_path/"same.jsonl", [row(good="It is.", bad="It is.")]*3)

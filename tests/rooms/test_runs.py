@@ -3,7 +3,8 @@ import json
 from pathlib import Path
 import pytest
 from plm_nb.files import InputError
-from plm_nb.runs import Run, check_free, fingerprint, portable, text_figures
+from plm_nb.documents import fingerprint
+from plm_nb.runs import Run, check_free, portable, text_figures
 
 ROWS = [dict(row=i, nats=1.5*i, tokens=i+1) for i in range(5)]
 
@@ -43,7 +44,7 @@ def test_portable():
     given = ["/home/me/glue", "~/glue", "data/glue", "nyu-mll/glue", Path("runs/a"), dict(at=Path("/x/y")), 3]
     assert portable(given)==["glue", "glue", "data/glue", "nyu-mll/glue", "runs/a", dict(at="y"), 3]
 
-@pytest.mark.parametrize("program", ["/usr/bin/plm", "/usr/lib/plm_nb/cli.py"])
+@pytest.mark.parametrize("program", ["/usr/bin/plm", "/usr/lib/plm_nb/cli.py", "/usr/lib/plm_nb/__main__.py"])
 def test_what_was_typed(tmp_path, monkeypatch, program):
     "The command stands in the record and on the card, without a word on where somebody keeps their files."
     words = ["finetune", "--train=/home/me/a.en,/home/me/a.zh", "--model", "/home/me/runs/mlm", "--lora", "--out", "runs/my run", "--set", "optim=sgd"]

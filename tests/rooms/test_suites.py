@@ -13,7 +13,7 @@ from plm_nb.pipelines import verify
 from plm_nb.runs import Run
 from plm_nb.suites import benchmarks_in, interval, seed_draws, run_suite, submission, suite_command
 from plm_nb.tokenizer import train_tokenizer
-from plm_nb.training import Log
+from plm_nb.budgets import Log
 from same import assert_same_run
 from test_benchmarks import GLUE, jsonl, label_of, write, write_task
 

@@ -1,11 +1,12 @@
 "Cells, rows and splits at their edges; every door end to end is in tests/doors."
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from datasets import ClassLabel, Dataset, Features, List, Value
-from plm_nb.files import InputError, as_table
-from plm_nb.tables import (Columns, class_name, class_problem, is_missing, known_labels, label_list, load_tables,
-                           number_problem, several_columns, split_files, split_table)
+from plm_nb.files import InputError
+from plm_nb.tables import (Columns, as_table, checked, class_name, class_problem, is_missing, known_labels, label_list, load_tables,
+                           number_problem, several_columns, split_files, split_table, told_type)
 
 @pytest.mark.parametrize("cell", [None, float("nan"), np.nan, pd.NA, pd.NaT, "", " \t\n", "\u3000"])
 def test_missing(cell): assert is_missing(cell)
@@ -56,3 +57,31 @@ def test_columns_by_number(): assert Columns("3", "1,-1").numbered and not Colum
 def test_labels_are_those_that_are_declared():
     table = pd.DataFrame(dict(label=["a"]))
     assert known_labels(dict(train=table), dict(train="t"), lambda row: [row["label"]], ["b", "a"])==["b", "a"]
+
+def odd_classes(label):
+    "Rows of two classes, of which the last has this label, checked by nobody."
+    types = Features(text=Value("string"), label=List(ClassLabel(names=["x", "y"])) if isinstance(label, list) else ClassLabel(names=["x", "y"]))
+    labels = [[0], label] if isinstance(label, list) else [0, label]
+    return Dataset(pa.table(dict(text=["a", "b"], label=pa.array(labels)), schema=types.arrow_schema))
+
+@pytest.mark.parametrize("label", [7, 2, [1, 7]], ids=str)
+def test_a_class_without_a_name(label):
+    with pytest.raises(InputError, match=r"row 2 has the label (7|2); give one of 0 \(x\), 1 \(y\)"): as_table(odd_classes(label))
+
+def test_equal_faults_are_counted():
+    table = pd.DataFrame(dict(label=["a", None, "", 1.5, "b", float("nan")]))
+    with pytest.raises(InputError, match=r"row 2 has an empty label \(3 rows do\); fill it in"): checked(table, "label", "t", class_problem)
+    with pytest.raises(InputError, match="row 1 has 1.5 for its label; a class"): checked(table[3:5], "label", "t", class_problem)
+
+@pytest.mark.parametrize("kind", ["float32", "float64"])
+def test_numbers_that_may_be_classes(kind):
+    def told(*labels): return told_type(as_table(Dataset.from_dict(dict(label=labels)).cast_column("label", Value(kind))), "label")
+    for labels in ((0., 1.), (1., 1.), (0.,)):
+        with pytest.raises(InputError, match="holds 0.0 and 1.0 only"): told(*labels)
+    assert told(0., 1., 2.)==told(.5)==told(0., None)=="regression"
+
+def test_the_nearest_name_is_asked_for():
+    tables = dict(train=pd.DataFrame(dict(label=["positive", "negative"])), test=pd.DataFrame(dict(label=["positiv"])))
+    with pytest.raises(InputError, match="did you mean 'positive'\\? its labels are negative, positive"): known_labels(tables, dict(train="a", test="b"), lambda row: [row["label"]])
+    tables["test"].label = "zzz"
+    with pytest.raises(InputError, match="never shows; its labels"): known_labels(tables, dict(train="a", test="b"), lambda row: [row["label"]])

@@ -221,3 +221,16 @@ def test_text_in_another_script(toks):
     assert unknown_rate(toks["wordpiece"], rows)==1 and unknown_rate(toks["byte-bpe"], encode(["我们"], toks["byte-bpe"]))==0
     with pytest.raises(InputError, match="no token"): unknown_rate(toks["wordpiece"], [])
     with pytest.raises(InputError, match="no token"): report(toks["wordpiece"], ["\x00"])
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("text", ["\x1b", "\x01\x02", "\u200b", "\ufffd", "\U000e0001"], ids=ascii)
+def test_text_without_a_letter(kind, text):
+    "Signs that no one sees make a tokenizer that counts letters as unknown, or an `InputError`."
+    try: tok = train_tokenizer([text], kind, 300)
+    except InputError as e: return str(e)
+    assert kind=="byte-bpe" or report(tok, ["a dog"])["unknown_rate"]>=.5
+
+def test_special_strings_are_counted(toks):
+    for kind,tok in toks.items():
+        found = report(tok, ["a [MASK] b", "[SEP][MASK] [cls]", "none"])
+        assert found["special_strings"]==3, kind

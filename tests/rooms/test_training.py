@@ -12,7 +12,7 @@ from plm_nb.objectives import OBJECTIVES, MaskedLM, add_sentinels
 from plm_nb.packing import pack
 from plm_nb.tokenizer import train_tokenizer
 from plm_nb.budgets import arguments, warmup_stable_decay
-from plm_nb.training import Trainer, logits_at_labels
+from plm_nb.training import Trainer, _HeadNats, _linear_head, _nats_and_gradient, _nats_of_rows, _summed_loss, logits_at_labels
 from plm_nb.models import build, config, layout
 
 TEXTS = [" ".join(f"word{(i*j)%31}" for j in range(1, 4+i%11)) for i in range(48)]
@@ -76,20 +76,25 @@ def test_what_is_not_asked_is_not_missed(tok, arch):
     a, b = gradients(ours), gradients(plain)
     assert ((a-b).norm()/b.norm()).item()<1e-5
 
-@pytest.mark.parametrize("objective, arch", [(o, a) for o,r in OBJECTIVES.items() for a in r.archs])
-def test_every_objective_counts_its_questions(tok, tmp_path, objective, arch):
-    "Eight rows at once, or in parts: the same loss, and the same gradients to 1e-5."
+def drawn(tok, objective, arch):
+    "A tokenizer for `arch`, eight rows, and the collator that draws from them."
     tok = deepcopy(tok)
     if arch=="t5": add_sentinels(tok, 20)
     recipe = OBJECTIVES[objective]
     rows = recipe.rows([f"{a}. {b}. {a} {b} and {b}." for a,b in zip(TEXTS, TEXTS[::-1])], tok, 24).select(range(8))
     own = dict(infill=True) if arch=="bart" else {}
     own |= layout(config(arch, "tiny", len(tok))) if objective=="mlm" else {}
+    return tok, rows, recipe.collator(tok, seed=0, **own)
+
+@pytest.mark.parametrize("objective, arch", [(o, a) for o,r in OBJECTIVES.items() for a in r.archs])
+def test_every_objective_counts_its_questions(tok, tmp_path, objective, arch):
+    "Eight rows at once, or in parts: the same loss, and the same gradients to 1e-5."
+    tok, rows, collator = drawn(tok, objective, arch)
     def step(size, parts):
         args = arguments(str(tmp_path/"out"), steps=1, optim="sgd", learning_rate=.1, bf16=False, logging_steps=1,
                          max_grad_norm=0, per_device_train_batch_size=size, gradient_accumulation_steps=parts)
-        t = Trainer(model=build("tiny", tok, recipe.task, arch), args=args, train_dataset=rows,
-                    data_collator=recipe.collator(tok, seed=0, **own))
+        t = Trainer(model=build("tiny", tok, OBJECTIVES[objective].task, arch), args=args, train_dataset=rows,
+                    data_collator=collator)
         t.train()
         return t.state.log_history[0]["loss"], torch.cat([p.detach().flatten() for p in t.model.parameters()])
     loss, weights = step(8, 1)
@@ -97,6 +102,48 @@ def test_every_objective_counts_its_questions(tok, tmp_path, objective, arch):
     for split in ((4, 2), (2, 4)):
         other, moved = step(*split)
         assert other==pytest.approx(loss, rel=2e-5) and (moved-weights).abs().max()<2e-6, split
+
+@pytest.mark.parametrize("objective, arch", [(o, a) for o,r in OBJECTIVES.items() for a in r.archs])
+def test_the_last_layer_is_taken_out(tok, objective, arch):
+    "In pieces or with all logits: the same loss, gradients and scores. BART adds to its logits, so its layer stays."
+    tok, rows, collator = drawn(tok, objective, arch)
+    batch = collator([rows[i] for i in range(8)])
+    model = build("tiny", tok, OBJECTIVES[objective].task, arch).train()
+    before = dict(model.named_modules())
+    layer = _linear_head(model, batch)
+    assert (layer is None)==(arch=="bart") and model.training
+    assert layer is None or layer is model.get_output_embeddings() and "forward" not in vars(layer)
+    def found(layer):
+        loss, at = _summed_loss(model, batch, layer)
+        gradients = torch.autograd.grad(loss, [*model.parameters()], allow_unused=True)
+        return loss, torch.cat([g.flatten() for g in gradients if g is not None]), len(at.labels)
+    loss, gradients, n = found(layer)
+    plain, known, m = found(None)
+    assert n==m and loss.item()==pytest.approx(plain.item(), rel=1e-5)
+    assert ((gradients-known).norm()/known.norm()).item()<1e-5
+    ours, theirs = (_nats_of_rows(model.eval(), batch, one)[0] for one in (layer, None))
+    assert ours.numpy()==pytest.approx(theirs.numpy(), rel=1e-5)
+    assert dict(model.named_modules()).keys()==before.keys()
+
+def test_a_layer_after_which_something_comes(tok):
+    "Logits that are bent afterwards are computed as the model computes them."
+    from transformers import Gemma2Config, Gemma2ForCausalLM
+    ids = torch.arange(8)[None]+5
+    model = Gemma2ForCausalLM(Gemma2Config(vocab_size=len(tok), hidden_size=32, intermediate_size=64, num_hidden_layers=1,
+                                           num_attention_heads=2, num_key_value_heads=1, head_dim=16, final_logit_softcapping=2.))
+    assert _linear_head(model, dict(input_ids=ids, labels=ids)) is None
+    model.config.final_logit_softcapping = None
+    assert _linear_head(model, dict(input_ids=ids, labels=ids)) is model.lm_head
+
+def test_what_no_float_holds():
+    "A token that the model rules out costs its nats, not infinity; and half precision adds up in fp32."
+    nats, gradient = _nats_and_gradient(torch.tensor([[0., 300., 0.]]), torch.tensor([2]))
+    assert nats.item()==pytest.approx(300) and gradient.tolist()==[[0, 1, -1]]
+    x, w = torch.randn(2000, 16), torch.randn(50, 16)
+    labels = torch.randint(50, (2000,))
+    whole = F.cross_entropy(x.bfloat16().float()@w.bfloat16().float().T, labels, reduction="sum")
+    nats = _HeadNats.apply(x.requires_grad_(), w.requires_grad_(), None, labels, torch.bfloat16)
+    assert nats.item()==pytest.approx(whole.item(), rel=2e-3)
 
 @pytest.mark.parametrize("task", ["fill-mask", "text-classification"])
 def test_the_logged_loss_is_the_mean(tok, tasks, tmp_path, task):
@@ -149,6 +196,21 @@ def test_a_batch_that_asks_nothing(tok, tmp_path, accumulation):
     with pytest.raises(InputError, match="nothing to learn from"): t.train()
     with pytest.raises(InputError, match="nothing"): t.evaluate(rows)
 
+def test_a_part_that_asks_nothing(tok, tmp_path):
+    "Where the step asks something, its parts may be silent: else chance ends a training, in one of several processes."
+    ids = [[2, 9+i, 19, 3] for i in range(4)]
+    labels = [[-100]*4, [-100]*4, [-100, 9, -100, -100], [-100, 11, 12, -100]]
+    rows = Dataset.from_dict(dict(input_ids=ids, labels=labels))
+    def stack(batch): return {k: torch.tensor([r[k] for r in batch]) for k in ("input_ids", "labels")}
+    def run(size, parts):
+        t = trainer(tok, "fill-mask", tmp_path, data=(rows, stack), per_device_train_batch_size=size, steps=1,
+                    gradient_accumulation_steps=parts, train_sampling_strategy="sequential")
+        t.train()
+        return t.state.log_history[0]["loss"], torch.cat([p.detach().flatten() for p in t.model.parameters()])
+    loss, weights = run(4, 1)
+    other, moved = run(2, 2)
+    assert loss>1 and other==pytest.approx(loss, rel=1e-6) and (moved-weights).abs().max()<1e-6
+
 def test_only_asked_logits_are_computed(tok):
     "Taking the rows before the head gives the logits that the whole head gives."
     model, rows = build("tiny", tok), pack(TEXTS, tok, 16)
@@ -199,3 +261,15 @@ def test_a_budget_in_minutes(tok, tasks, tmp_path, monkeypatch):
     told = t.data_collator.spent
     assert t.state.global_step>1 and t.lr_scheduler.get_last_lr()[0]<1e-5
     assert told[0]<.5 and told[-1]==1 and told==sorted(told)
+
+def test_a_watched_layer_stays(tok):
+    "Who watches the last layer by a hook sees its logits."
+    model, rows = build("tiny", tok), pack(TEXTS, tok, 16)
+    batch = MaskedLM(tok, seed=0)([rows[i] for i in range(4)])
+    trainer = Trainer(model=model, args=arguments("unused", steps=1, bf16=False, use_cpu=True))
+    plain, seen = trainer.compute_loss(model, batch), []
+    hook = model.get_output_embeddings().register_forward_hook(lambda layer, args, out: seen.append(out.shape[-1]))
+    assert trainer.compute_loss(model, batch).item()==pytest.approx(plain.item(), rel=1e-6) and seen==[len(tok)]
+    hook.remove()
+    trainer.compute_loss(model, batch)
+    assert len(seen)==1
