@@ -355,5 +355,5 @@ def as_parameter(row):
     marks = [pytest.mark.xfail(strict=True, reason=NOT_YET[row])] if row in NOT_YET else []
     return pytest.param(TABLE[row], marks=marks, id=row)
 
-@pytest.mark.parametrize("attempt", map(as_parameter, TABLE))
+@pytest.mark.parametrize("attempt", [as_parameter(row) for row in TABLE])
 def test_bad_input(world, attempt): attempt(world)

@@ -82,11 +82,13 @@ def test_utf16_in_pieces(tmp_path, monkeypatch):
     monkeypatch.setattr(room, "PIECES", dict.fromkeys(room.PIECES, 20))
     assert [text for *_,text in read_documents(tmp_path/"a.csv", encoding="utf-16")]==["ä行"]*50
 
-@pytest.mark.parametrize("name,data,said", [
+BROKEN = [
     ("a.zip", b"PK", "not a .zip file"), ("a.gz", b"\x1f\x8b", "not a .gz file"), ("a.tar", b"tar", "not a .tar file"),
     ("a.jsonl.zst", b"zst", "not a .zst file"), ("a.jsonl.gz", gzip.compress(jsonl(TEXTS*99))[:-20], "not a .gz file"),
     ("b.zip", zipped({"x.jsonl": b'{"text": 1}\n'}), "row 1"), ("c.zip", zipped({"x.jsonl": b'{"tex": 1}\n'}), "no column 'text'"),
-    ("d.zip", zipped({"x.jsonl": b"[1"}), "line 1"), ("e.zip", zipped({"x.png": b"?"}), "cannot read .png"), ("f.jsonl", b"{}\n", "no column")])
+    ("d.zip", zipped({"x.jsonl": b"[1"}), "line 1"), ("e.zip", zipped({"x.png": b"?"}), "cannot read .png"), ("f.jsonl", b"{}\n", "no column")]
+
+@pytest.mark.parametrize("name,data,said", BROKEN, ids=[name for name,*_ in BROKEN]) # an archive bears the time, so no name of a test
 def test_errors_name_what_is_there(tmp_path, name, data, said):
     (tmp_path/name).write_bytes(data)
     with pytest.raises(InputError, match=said) as e: list(read_documents(tmp_path/name))
