@@ -124,6 +124,7 @@ def arguments(
         max_steps=steps or until_the_clock, num_train_epochs=epochs or 1,
         per_device_train_batch_size=16, per_device_eval_batch_size=64, remove_unused_columns=False,
         optim="adamw_torch_fused", adam_beta2=.98, weight_decay=.01, bf16=has_bf16(),
+        tf32=False, # so that fp32 is fp32 on a GPU too
         logging_steps=10, logging_first_step=True, logging_nan_inf_filter=False,
         report_to=[], disable_tqdm=True, use_cpu=not torch.accelerator.is_available(),
         dataloader_pin_memory=torch.cuda.is_available(),

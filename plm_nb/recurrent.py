@@ -6,7 +6,9 @@
 __all__ = ['CELLS', 'RecurrentConfig', 'RecurrentForCausalLM', 'RecurrentOutput']
 
 # %% ../nbs/22_recurrent.ipynb #cell-4
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cache
 import torch
 from fastcore.basics import patch
 from torch import Tensor, nn
@@ -79,6 +81,21 @@ class RecurrentForCausalLM(PreTrainedModel, GenerationMixin):
                 parameter[d:2*d] = 1 # the gate that keeps
 
 # %% ../nbs/22_recurrent.ipynb #cell-20
+@cache
+def _has_narrow_lstm():
+    "Does the LSTM compute in bf16 on this processor?"
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            nn.LSTM(1, 1)(torch.zeros(1, 1, 1))
+    except RuntimeError: return False
+    return True
+
+def _lstm_precision(x):
+    "Of the LSTM that reads `x`: that of autocast, if it is on, or fp32 where there is no other."
+    mixed = x.device.type=="cpu" and torch.is_autocast_enabled("cpu")
+    if mixed and not _has_narrow_lstm(): return torch.autocast("cpu", enabled=False)
+    return nullcontext()
+
 @patch
 def _read(self:RecurrentForCausalLM,
     x:Tensor, # Vectors of the tokens, `(b, t, d)`
@@ -96,7 +113,8 @@ def _read(self:RecurrentForCausalLM,
     for start,end in zip(cuts, cuts[1:]):
         forget = fresh[:,start,None]
         kept = [s.to(x.dtype).masked_fill(forget, 0) for s in state]
-        if is_lstm: hidden, state = self.rnn(x[:,start:end], tuple(kept))
+        if is_lstm:
+            with _lstm_precision(x): hidden, state = self.rnn(x[:,start:end], tuple(kept))
         else:
             hidden, h = self.rnn(x[:,start:end], kept[0])
             state = (h,)

@@ -35,8 +35,7 @@ from .training import logits_at_labels
 # %% ../nbs/71_speed.ipynb #cell-8
 def _product_seconds(width, seconds):
     "The median time of a product of two matrices `width` wide, tried for `seconds`."
-    device = "cpu"
-    if torch.accelerator.is_available(): device = torch.accelerator.current_accelerator()
+    device = torch.accelerator.current_accelerator(check_available=True) or "cpu"
     a = torch.randn(width, width, device=device)
     if has_bf16(): a = a.bfloat16()
     times, end = [], time.perf_counter()+seconds
@@ -46,10 +45,11 @@ def _product_seconds(width, seconds):
     return median(times)
 
 def limit(
-    seconds:float=1., # How long to try each of four sizes
+    seconds:float=1., # How long to try each of four sizes, on a GPU of six
 ) -> float: # Floating-point operations per second, in bf16 where that is fast
     "The speed of the best product of two matrices on this machine."
-    widths = 512, 1024, 2048, 4096
+    largest = 14 if torch.accelerator.is_available() else 12
+    widths = [2**k for k in range(9, largest+1)]
     return max(2*width**3/_product_seconds(width, seconds) for width in widths)
 
 # %% ../nbs/71_speed.ipynb #cell-11
@@ -67,7 +67,9 @@ def operations(
 class _Clock(transformers.TrainerCallback):
     "The time at the end of each step."
     def __init__(self): self.at = []
-    def on_step_end(self, *args, **kwargs): self.at.append(time.perf_counter())
+    def on_step_end(self, *args, **kwargs):
+        if torch.accelerator.is_available(): torch.accelerator.synchronize() # it works on its own
+        self.at.append(time.perf_counter())
 
 class _Counted:
     "A collator that also counts what it is given, by `size`."

@@ -106,8 +106,8 @@ def _nats_and_gradient(logits, labels):
     right = labels[:, None]
     p = logits.softmax(1, dtype=torch.float32)
     at_label = p.gather(1, right)
-    if at_label.min()>1e-30: nats = -at_label.log().sum()
-    else: nats = F.cross_entropy(logits.float(), labels, reduction="sum") # fp32 ends at 1e-38
+    if p.is_cpu and at_label.min()>1e-30: nats = -at_label.log().sum() # fp32 ends at 1e-38
+    else: nats = F.cross_entropy(logits.float(), labels, reduction="sum")
     return nats, p.scatter_add_(1, right, torch.full_like(at_label, -1))
 
 class _HeadNats(torch.autograd.Function):
@@ -121,8 +121,9 @@ class _HeadNats(torch.autograd.Function):
         d_weight = torch.zeros_like(weight)
         d_bias = torch.zeros(len(w), device=x.device)
         nats = torch.zeros((), device=x.device) # and so it stays where no label is
-        for start in range(0, len(x), 512):
-            some = slice(start, start+512)
+        rows = 512 if x.is_cpu else max(512, 2**26//len(w)) # a GPU waits for each piece
+        for start in range(0, len(x), rows):
+            some = slice(start, start+rows)
             logits = F.linear(x[some], w, b)
             part, gradient = _nats_and_gradient(logits, labels[some])
             nats += part
@@ -307,8 +308,10 @@ def _nats_of_rows(model, batch, layer):
     else:
         with _without_layer(layer): hidden, labels, row, _ = logits_at_labels(model, batch)
         rows = max(32, 2**22//layer.out_features) # whose logits fit into a cache
-        pieces = zip(hidden.split(rows), labels.split(rows))
-        nats = torch.cat([_losses(layer(x), y).double() for x,y in pieces])
+        nats = torch.empty(len(labels), dtype=torch.float64, device=labels.device)
+        for start in range(0, len(labels), rows): # nothing small stays between large pieces
+            some = slice(start, start+rows)
+            nats[some] = _losses(layer(hidden[some]), labels[some]).double()
     sums = torch.zeros(2, len(batch["labels"]), dtype=torch.float64, device=nats.device)
     sums.index_add_(1, row, torch.stack([nats, torch.ones_like(nats)]))
     if batch["labels"].ndim==1: return *sums, logits.float(), labels

@@ -183,7 +183,7 @@ def test_evaluation_after_training_is_in_fp32(tok, tasks, tmp_path):
     nats, _ = t.score(rows)
     t.model.save_pretrained(tmp_path/"model")
     copy = trainer(tok, "fill-mask", tmp_path, data=(rows, collate))
-    copy.model = type(copy.model).from_pretrained(tmp_path/"model", attn_implementation="eager")
+    copy.model = type(copy.model).from_pretrained(tmp_path/"model", attn_implementation="eager").to(t.model.device)
     assert torch.allclose(copy.score(rows)[0], nats, rtol=1e-6)
 
 @pytest.mark.parametrize("accumulation", [1, 2])
