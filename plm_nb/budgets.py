@@ -124,12 +124,13 @@ def arguments(
         max_steps=steps or until_the_clock, num_train_epochs=epochs or 1,
         per_device_train_batch_size=16, per_device_eval_batch_size=64, remove_unused_columns=False,
         optim="adamw_torch_fused", adam_beta2=.98, weight_decay=.01, bf16=has_bf16(),
-        tf32=False, # so that fp32 is fp32 on a GPU too
+        tf32=False, # fp32 is fp32 on a GPU too
         logging_steps=10, logging_first_step=True, logging_nan_inf_filter=False,
         report_to=[], disable_tqdm=True, use_cpu=not torch.accelerator.is_available(),
         dataloader_pin_memory=torch.cuda.is_available(),
         save_strategy="steps" if save_steps else "no", save_steps=save_steps or 500,
         save_total_limit=2)
+    torch.backends.cudnn.allow_tf32 = bool(settings.get("tf32")) # stock forgets recurrent layers
     try: return TrainingArguments(out, **{**defaults, **settings})
     except (TypeError, ValueError) as e: raise InputError(f"settings: {e}") from None
 

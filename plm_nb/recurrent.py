@@ -80,13 +80,13 @@ class RecurrentForCausalLM(PreTrainedModel, GenerationMixin):
             if self.config.cell!="rnn" and name.startswith("bias_ih"):
                 parameter[d:2*d] = 1 # the gate that keeps
 
-# %% ../nbs/22_recurrent.ipynb #cell-20
+# %% ../nbs/22_recurrent.ipynb #b7a471bd
 @cache
 def _has_narrow_lstm():
     "Does the LSTM compute in bf16 on this processor?"
     try:
-        with torch.random.fork_rng(devices=[]), torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-            nn.LSTM(1, 1)(torch.zeros(1, 1, 1))
+        with torch.random.fork_rng(devices=[]): tiny = nn.LSTM(1, 1)
+        with torch.autocast("cpu", torch.bfloat16): tiny(torch.zeros(1, 1, 1))
     except RuntimeError: return False
     return True
 
@@ -96,6 +96,7 @@ def _lstm_precision(x):
     if mixed and not _has_narrow_lstm(): return torch.autocast("cpu", enabled=False)
     return nullcontext()
 
+# %% ../nbs/22_recurrent.ipynb #cell-20
 @patch
 def _read(self:RecurrentForCausalLM,
     x:Tensor, # Vectors of the tokens, `(b, t, d)`

@@ -48,8 +48,7 @@ def limit(
     seconds:float=1., # How long to try each of four sizes, on a GPU of six
 ) -> float: # Floating-point operations per second, in bf16 where that is fast
     "The speed of the best product of two matrices on this machine."
-    largest = 14 if torch.accelerator.is_available() else 12
-    widths = [2**k for k in range(9, largest+1)]
+    widths = [2**k for k in range(9, 15 if torch.accelerator.is_available() else 13)]
     return max(2*width**3/_product_seconds(width, seconds) for width in widths)
 
 # %% ../nbs/71_speed.ipynb #cell-11
@@ -109,9 +108,8 @@ def _plain_arguments(folder, steps, rows, **settings):
 # %% ../nbs/71_speed.ipynb #cell-17
 def _lines_of(texts):
     "The lines of `texts` that are not empty."
-    found = []
-    for text in texts: found += [line for line in text.split("\n") if line.strip()]
-    return found
+    every = "\n".join(texts).split("\n")
+    return [line for line in every if line.strip()]
 
 class OnBlocks:
     "What contests on lines and blocks of text have in common."

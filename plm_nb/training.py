@@ -106,8 +106,8 @@ def _nats_and_gradient(logits, labels):
     right = labels[:, None]
     p = logits.softmax(1, dtype=torch.float32)
     at_label = p.gather(1, right)
-    if p.is_cpu and at_label.min()>1e-30: nats = -at_label.log().sum() # fp32 ends at 1e-38
-    else: nats = F.cross_entropy(logits.float(), labels, reduction="sum")
+    if at_label.min()>1e-30: nats = -at_label.log().sum()
+    else: nats = F.cross_entropy(logits.float(), labels, reduction="sum") # fp32 ends at 1e-38
     return nats, p.scatter_add_(1, right, torch.full_like(at_label, -1))
 
 class _HeadNats(torch.autograd.Function):
@@ -121,9 +121,8 @@ class _HeadNats(torch.autograd.Function):
         d_weight = torch.zeros_like(weight)
         d_bias = torch.zeros(len(w), device=x.device)
         nats = torch.zeros((), device=x.device) # and so it stays where no label is
-        rows = 512 if x.is_cpu else max(512, 2**26//len(w)) # a GPU waits for each piece
-        for start in range(0, len(x), rows):
-            some = slice(start, start+rows)
+        for start in range(0, len(x), 512):
+            some = slice(start, start+512)
             logits = F.linear(x[some], w, b)
             part, gradient = _nats_and_gradient(logits, labels[some])
             nats += part
@@ -221,8 +220,8 @@ class Trainer(transformers.Trainer):
 # %% ../nbs/31_training.ipynb #bafd486f
 @patch
 def _layer_of(self:Trainer, model, inputs):
-    "What `_linear_head` finds at the first step; None where processes share their gradients."
-    if self.sharded or hasattr(model, "module"): return None
+    "What `_linear_head` finds at the first step; None on a GPU or for several processes."
+    if self.sharded or hasattr(model, "module") or self.args.device.type!="cpu": return None
     if not hasattr(self, "_layer"): self._layer = _linear_head(model, inputs)
     layer = self._layer
     if layer is not None and (layer._forward_hooks or layer._backward_hooks): return None
