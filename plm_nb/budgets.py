@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 from transformers import TrainerCallback, TrainingArguments, get_wsd_schedule
 from transformers.integrations import integration_utils as integrations
 from .files import InputError, as_list, check_positive, check_seed, check_share, check_whole
+from .machine import calibration
 
 # %% ../nbs/28_budgets.ipynb #cell-28
 def warmup_stable_decay(
@@ -90,11 +91,9 @@ class Log(TrainerCallback):
 def has_bf16(
     config=None, # Of a model; None: of one that can compute in any type
 ) -> bool:
-    "Does the device at hand multiply bfloat16 in hardware, and does the model stand it?"
+    "Is the device at hand faster in bfloat16, and does the model stand it?"
     if getattr(config, "model_type", None)=="deberta": return False # its mask overflows
-    if torch.cuda.is_available(): return torch.cuda.is_bf16_supported(including_emulation=False)
-    if torch.backends.cpu.get_cpu_capability() in ("DEFAULT", "AVX2"): return False # or held to it
-    return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+    return calibration()["bf16"]
 
 def check_budget(**budget): # `steps`, `epochs` and `minutes`, all but one of them None
     "Raise an `InputError` unless `budget` holds one number above 0."

@@ -19,6 +19,7 @@ from transformers import AutoModelForQuestionAnswering, AutoModelForSeq2SeqLM
 from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
 from transformers.utils import logging
 from .files import InputError
+from .machine import calibration
 from .ngram import NGramForCausalLM # so that `load` knows its folders
 from .packing import roles
 from .perplexity import first_position, longest_input
@@ -181,8 +182,7 @@ def fast_attention(
     block_size:int, # Tokens in a row
 ): # The same model
     "Let `model` compute attention in the way that trains faster on rows of `block_size`."
-    way = "sdpa"
-    if block_size<=256 and not torch.accelerator.is_available(): way = "eager"
+    way = "eager" if block_size<=calibration()["plain_attention"] else "sdpa"
     if getattr(model, "_supports_sdpa", False): model.set_attn_implementation(way)
     return model
 

@@ -7,7 +7,7 @@ __all__ = ['machine', 'check_free', 'portable', 'difference', 'Run', 'kept_if_be
            'write_manifest', 'file_states', 'problems']
 
 # %% ../nbs/32_runs.ipynb #cell-4
-import json, math, os, platform, re, shlex, shutil, sys
+import json, math, os, re, shlex, shutil, sys
 from contextlib import contextmanager
 from html import escape
 from importlib import metadata
@@ -18,6 +18,7 @@ from fastcore.basics import patch
 from . import __version__
 from .data import sha256
 from .files import InputError, atomic_write, finite, json_lines, read_json_lines, sync
+from .machine import machine_facts
 from .perplexity import in_every_unit
 from .processes import main_only, process_index, processes, say_alone
 from .thrift import late
@@ -29,12 +30,9 @@ plt = late("matplotlib.pyplot")
 _packages = "torch transformers tokenizers datasets accelerate scikit-learn numpy".split()
 def machine() -> dict: # Python, system, processor, cores, threads, processes, versions …
     "What computes here, as far as a result may depend on it."
-    accelerator = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     versions = {p: metadata.version(p) for p in _packages}
-    return dict(python=platform.python_version(), system=platform.system(),
-                processor=platform.machine(), cores=os.cpu_count(), threads=torch.get_num_threads(),
-                cpu=torch.backends.cpu.get_cpu_capability(), accelerator=accelerator,
-                processes=processes(), versions=dict(plm_nb=__version__, **versions))
+    return dict(machine_facts(), processes=processes(),
+                versions=dict(plm_nb=__version__, **versions))
 
 # %% ../nbs/32_runs.ipynb #cell-13
 def _read_json(path):

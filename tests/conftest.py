@@ -8,7 +8,7 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.nb_flags = config.getoption('--nb-flags').replace(',', ' ').split()
-    os.environ.update(OMP_NUM_THREADS='1', TOKENIZERS_PARALLELISM='false')
+    os.environ.update(OMP_NUM_THREADS='1', TOKENIZERS_PARALLELISM='false', PLM_CALIBRATE='0')
     if 'hub' in config.nb_flags: return
     os.environ['HF_HUB_OFFLINE'] = '1'
     offline()
