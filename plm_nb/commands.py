@@ -8,7 +8,7 @@ __all__ = ['COMMANDS', 'demo', 'tokenizer', 'settings_of', 'pretrain', 'labelled
 # %% ../nbs/86_commands.ipynb #cell-4
 from functools import partial
 from pathlib import Path
-from .bench import bench, check, say
+from .bench import bench, check, doctor, say
 from .data_commands import check_out, data, rehearsed
 from .evidence_commands import compare, on_suite, tune, verify
 from .options import options_of
@@ -378,4 +378,4 @@ COMMANDS = dict(
     demo=demo, tokenizer=tokenizer, pretrain=pretrain, finetune=finetune, evaluate=evaluate,
     predict=predict, score=score, fill=fill, generate=generate, chat=chat, check=check,
     compare=compare, tune=tune, compress=compress, explain=explain, audit=audit, verify=verify,
-    bench=bench, data=data)
+    bench=bench, doctor=doctor, data=data)

@@ -6,9 +6,9 @@
 __all__ = ['least_seconds', 'plain_up_to', 'kept_calibration', 'calibration', 'calibration_so_far', 'machine_facts']
 
 # %% ../nbs/09_machine.ipynb #1e14d131
-import json, os, platform, time
+import json, math, os, platform, time
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 import torch
 from torch.nn import functional as F
@@ -17,25 +17,26 @@ from .files import atomic_write
 
 # %% ../nbs/09_machine.ipynb #3746aa06
 def least_seconds(
-    work, # Called without arguments
-    times:int=5, # How often, after a first time that does not count
-) -> float:
-    "The shortest time that `work` took."
-    work()
-    found = []
+    *works, # Called in turn, without arguments
+    times:int=7, # How often each, after a first time that does not count
+) -> list[float]:
+    "The shortest time that each of `works` took."
+    least = [math.inf]*len(works)
+    for work in works: work()
     for _ in range(times):
-        start = time.perf_counter()
-        work()
-        found.append(time.perf_counter()-start)
-    return min(found)
+        for i,work in enumerate(works):
+            start = time.perf_counter()
+            work()
+            least[i] = min(least[i], time.perf_counter()-start)
+    return least
 
 # %% ../nbs/09_machine.ipynb #769038cb
-def _narrow_gain(width=512):
+def _narrow_gain(width=256):
     "How many times as fast a product of matrices is in bf16 as in fp32."
     wide = torch.randn(width, width)
     narrow = wide.bfloat16()
-    in_fp32 = least_seconds(lambda: wide@wide)
-    return in_fp32/least_seconds(lambda: narrow@narrow, 3)
+    in_fp32, in_bf16 = least_seconds(lambda: wide@wide, lambda: narrow@narrow)
+    return in_fp32/in_bf16
 
 # %% ../nbs/09_machine.ipynb #d60e1397
 def _plain(q, k, v, mask):
@@ -47,17 +48,17 @@ def _fused(q, k, v, mask): return F.scaled_dot_product_attention(q, k, v, attn_m
 
 def _attention_gain(length, kind):
     "How many times as fast plain attention is as fused, in rows of `length` tokens of this `kind`."
-    shape = 2048//length, 4, length, 64 # rows, heads, tokens, width of a head
+    shape = 1024//length, 4, length, 64 # rows, heads, tokens, width of a head
     def drawn(): return torch.randn(shape).to(kind).requires_grad_()
     q, k, v = drawn(), drawn(), drawn()
     mask = torch.zeros(shape[0], 1, length, length, dtype=kind)
     quarter = length//4
     hidden = torch.finfo(kind).min
     mask[:, :, :, :quarter] = hidden
-    def seconds(attend):
-        def step(): attend(q, k, v, mask).sum().backward()
-        return least_seconds(step, 3)
-    with torch.enable_grad(): return seconds(_fused)/seconds(_plain)
+    def step(attend): attend(q, k, v, mask).sum().backward()
+    with torch.enable_grad():
+        fused, plain = least_seconds(partial(step, _fused), partial(step, _plain))
+    return fused/plain
 
 # %% ../nbs/09_machine.ipynb #cc299f34
 _LENGTHS = 64, 128, 256, 512
@@ -82,15 +83,14 @@ def _threads(width=768):
     usual = torch.get_num_threads()
     if "OMP_NUM_THREADS" in os.environ or _is_one_of_several(): return usual
     a = torch.randn(width, width)
-    seconds = {}
-    try:
-        for n in (usual, usual//2, usual//4, 2, 1):
-            if n<1 or n in seconds: continue
-            torch.set_num_threads(n)
-            seconds[n] = least_seconds(lambda: a@a)
+    def product(threads):
+        torch.set_num_threads(threads)
+        return a@a
+    numbers = sorted({usual, usual//2 or 1, usual//4 or 1, 2, 1})
+    try: seconds = least_seconds(*(partial(product, n) for n in numbers))
     finally: torch.set_num_threads(usual)
-    best = min(seconds, key=seconds.get)
-    return best if seconds[best]<.9*seconds[usual] else usual
+    least, best = min(zip(seconds, numbers))
+    return best if least<.9*seconds[-1] else usual
 
 # %% ../nbs/09_machine.ipynb #508ec02e
 def _cpu_name():

@@ -1,5 +1,8 @@
 "The commands of the workshop refuse what would have no effect, and `check` takes any saved model."
+import json, os, subprocess, sys
 import pytest
+import torch
+from plm_nb import bench as bench_room
 from plm_nb.bench import bench, check
 from plm_nb.files import InputError
 
@@ -11,3 +14,30 @@ def test_unknown_words(tmp_path):
     with pytest.raises(InputError, match="choose ladder or recipe"): bench("speed")
     with pytest.raises(InputError, match="choose plm or"): check(model=tmp_path, engine="steam")
     with pytest.raises(InputError, match="no model loads from there"): check(model=tmp_path)
+
+def plm(*words, **env):
+    done = subprocess.run([sys.executable, "-m", "plm_nb", *words], capture_output=True, text=True, timeout=200, env={**os.environ, **env})
+    return done.returncode, done.stdout, done.stderr
+
+def test_doctor(tmp_path):
+    "What is measured is kept, and printed the second time as the first."
+    env = dict(XDG_CACHE_HOME=str(tmp_path/"cache"), PLM_CALIBRATE="1", HF_HUB_OFFLINE="1")
+    code, out, said = plm("doctor", "--json", **env)
+    found = json.loads(out)
+    assert code==0 and "faster" in said and found["hub"]=="not asked, since HF_HUB_OFFLINE is set"
+    assert {"python", "cores", "threads", "cpu", "accelerator", "versions", "memory_gigabytes", "cache", "extras"} <= found.keys()
+    assert found["calibration"]["measured"] is not torch.accelerator.is_available()
+    assert json.loads(plm("doctor", "--json", **env)[1])["calibration"]==found["calibration"]
+    code, out, _ = plm("doctor", **env)
+    assert code==0 and "calibration.threads" in out and "pip install" in out or all(row["installed"] for row in found["extras"])
+    code, _, said = plm("doctor", "--agian", **env)
+    assert code==2 and "did you mean --again?" in said
+
+def test_a_hub_that_does_not_answer(monkeypatch):
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setenv("HF_ENDPOINT", "http://no-such-host.invalid")
+    assert bench_room._hub().startswith("no-such-host.invalid does not answer")
+
+def test_an_extra_that_is_not_here(monkeypatch):
+    monkeypatch.setattr(bench_room, "_packages_of_extras", lambda: dict(here=["torch"], gone=["torch", "no-such-package"]))
+    assert [row["install"] for row in bench_room._extras()]==["", "pip install 'plm_nb[gone]'"]
