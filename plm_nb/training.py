@@ -162,10 +162,10 @@ def _linear_head(model, inputs):
     was_training = model.training
     one = slice_tensors(inputs, slice(0, 1))
     logits = None
-    with torch.no_grad(), _without_layer(layer) as given:
-        with suppress(RuntimeError): # what comes after may not even fit
-            logits = logits_at_labels(model.eval(), one).logits
-    model.train(was_training)
+    try:
+        with torch.no_grad(), _without_layer(layer) as given, suppress(RuntimeError):
+            logits = logits_at_labels(model.eval(), one).logits # where its sums fit at all
+    finally: model.train(was_training)
     return layer if given and logits is given[0].hidden else None
 
 # %% ../nbs/31_training.ipynb #091e9f95
