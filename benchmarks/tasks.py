@@ -268,7 +268,7 @@ def scored(name, dataset, task, start, args, seed):
     "Fine-tune with `seed`, and print the scores."
     model, tokenizer, size = start
     began = time.perf_counter()
-    args = replace(args, size=size, seed=seed)
+    args = replace(args, size=None if model else size, seed=seed)
     run = finetune(dataset, HERE/f"run-{seed}", task, model, tokenizer, args)
     took = time.perf_counter()-began
     lines = [line for line in read_json_lines(run.path/"scores.jsonl") if line.get("split", "test")=="test"]
