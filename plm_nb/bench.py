@@ -61,7 +61,9 @@ def _hub():
     from urllib.parse import urlsplit
     if os.environ.get("HF_HUB_OFFLINE", "0").lower() in ("1", "true", "yes", "on"):
         return "not asked, since HF_HUB_OFFLINE is set"
-    host = urlsplit(os.environ.get("HF_ENDPOINT") or "https://huggingface.co").hostname
+    address = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+    host = urlsplit(address).hostname
+    if not host: return f"HF_ENDPOINT {address!r} is no address; give one such as https://…"
     try: socket.create_connection((host, 443), timeout=3).close()
     except OSError as error: return f"{host} does not answer ({error})"
     return f"{host} answers"
@@ -73,7 +75,8 @@ def _space(folder):
     there = folder
     while not there.exists(): there = there.parent
     free = shutil.disk_usage(there).free
-    return dict(folder=str(folder), gigabytes=sum(sizes)/1e9, free_gigabytes=free/1e9)
+    return dict(folder=str(folder), gigabytes=round(sum(sizes)/1e9, 3),
+                free_gigabytes=round(free/1e9, 3))
 
 # %% ../nbs/78_bench.ipynb #41b04511
 def doctor(*,
@@ -82,13 +85,14 @@ def doctor(*,
     "Say what this machine has, what is faster on it, and what is not installed."
     import psutil
     from plm_nb.documents import cache_folder
-    from plm_nb.machine import calibration, kept_calibration
+    from plm_nb.machine import calibrate, is_kept, may_measure
     from plm_nb.runs import machine
-    if again: kept_calibration().unlink(missing_ok=True)
-    say("trying what is faster here; the first time, this takes some seconds")
-    calibration()
+    if may_measure():
+        if again or not is_kept(): say("trying what is faster here, for some seconds")
+        if again: calibrate()
+    elif again: say("--again: without effect; PLM_CALIBRATE, a launcher or a GPU has decided")
     memory = psutil.virtual_memory()
-    gigabytes = dict(in_all=memory.total/1e9, free=memory.available/1e9)
+    gigabytes = dict(in_all=round(memory.total/1e9, 3), free=round(memory.available/1e9, 3))
     return dict(machine(), memory_gigabytes=gigabytes, cache=_space(cache_folder()), hub=_hub(),
                 extras=_extras())
 

@@ -10,6 +10,7 @@ __all__ = ['warmup_stable_decay', 'BudgetCallback', 'Patience', 'Log', 'has_bf16
 import difflib, json, os, sys
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from warnings import warn
 import torch
 from accelerate.utils import recursively_apply
 from torch import nn
@@ -129,6 +130,8 @@ def arguments(
         dataloader_pin_memory=torch.cuda.is_available(),
         save_strategy="steps" if save_steps else "no", save_steps=save_steps or 500,
         save_total_limit=2)
+    if settings.get("bf16") and not has_bf16(): warn(
+        "bf16 is slower than fp32 on this machine, perhaps many times; leave it out")
     torch.backends.cudnn.allow_tf32 = bool(settings.get("tf32")) # stock forgets recurrent layers
     try: return TrainingArguments(out, **{**defaults, **settings})
     except (TypeError, ValueError) as e: raise InputError(f"settings: {e}") from None
@@ -192,7 +195,8 @@ def _check_value(name, kind, value):
     wrong = isinstance(value, str) and "str" not in kind and "dict" not in kind
     wrong |= isinstance(value, bool) and number and "bool" not in kind
     wrong |= isinstance(value, float) and number and "float" not in kind
-    if wrong: raise InputError(f"set {name}: {value!r} is none of {kind}")
+    values = "true, false" if kind=="<class 'bool'>" else kind
+    if wrong: raise InputError(f"set {name}: {value!r} is none of {values}")
     if not isinstance(value, (int, float)) or isinstance(value, bool): return
     beta = name in ("adam_beta1", "adam_beta2") and value>=1
     if value<0 or beta: raise InputError(f"set {name}: {value} is out of range")
@@ -221,6 +225,9 @@ def check_settings(
             raise InputError(f"set {name}: would have no effect, {_NO_EFFECT[name]}; leave it out")
         if name in known: _check_value(name, known[name], settings[name])
         if name=="report_to": _check_trackers(settings[name])
+        if name=="fp16" and settings[name] and not torch.accelerator.is_available():
+            raise InputError("set fp16: no GPU is here, and a processor trains in bf16 or fp32; "
+                             "leave it out")
         if name in known: continue
         near = difflib.get_close_matches(name, known)
         meant = f"; did you mean {' or '.join(near)}?" if near else ""

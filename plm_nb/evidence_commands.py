@@ -6,7 +6,7 @@
 __all__ = ['SUITES', 'compare', 'tune', 'SuiteOptions', 'on_suite', 'retrained', 'verify']
 
 # %% ../nbs/83_evidence_commands.ipynb #b23f444a
-import shlex, subprocess, sys, tempfile
+import json, os, shlex, subprocess, sys, tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from .bench import check_choice, say
@@ -241,7 +241,9 @@ def retrained(
     with tempfile.TemporaryDirectory() as folder:
         words = _typed_again(run, f"{folder}/again")
         call = "import sys; from plm_nb.cli import main; sys.exit(main())"
-        done = subprocess.run([sys.executable, "-c", call, *words], capture_output=True, text=True)
+        answers = json.dumps(run.record["machine"].get("calibration"))
+        done = subprocess.run([sys.executable, "-c", call, *words], capture_output=True, text=True,
+                              env=dict(os.environ, PLM_CALIBRATE=answers))
         if done.returncode:
             *_, why = done.stderr.splitlines()
             raise InputError(f"{path}: cannot be made again here ({why}); "

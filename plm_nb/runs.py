@@ -18,7 +18,7 @@ from fastcore.basics import patch
 from . import __version__
 from .data import sha256
 from .files import InputError, atomic_write, finite, json_lines, read_json_lines, sync
-from .machine import machine_facts
+from .machine import go_by, machine_facts
 from .perplexity import in_every_unit
 from .processes import main_only, process_index, processes, say_alone
 from .thrift import late
@@ -160,6 +160,7 @@ def _again(run, asked):
     if other := difference({k: record.get(k) for k in asked}, asked):
         raise InputError(f"{run.path}: begun with {other}; go on with what it was begun with, "
                          "or give another --out")
+    go_by(run.record["machine"])
     if not run.done: (run.path/"scores.jsonl").unlink(missing_ok=True) # of a broken attempt
     return run
 

@@ -27,7 +27,10 @@ def test_doctor(tmp_path):
     assert code==0 and "faster" in said and found["hub"]=="not asked, since HF_HUB_OFFLINE is set"
     assert {"python", "cores", "threads", "cpu", "accelerator", "versions", "memory_gigabytes", "cache", "extras"} <= found.keys()
     assert found["calibration"]["measured"] is not torch.accelerator.is_available()
-    assert json.loads(plm("doctor", "--json", **env)[1])["calibration"]==found["calibration"]
+    code, out, said = plm("doctor", "--json", **env)
+    assert json.loads(out)["calibration"]==found["calibration"] and not said, "nothing is tried again, nor said"
+    code, _, said = plm("doctor", "--again", **env | dict(PLM_CALIBRATE="0"))
+    assert code==0 and "without effect" in said and json.loads(plm("doctor", "--json", **env)[1])["calibration"]==found["calibration"]
     code, out, _ = plm("doctor", **env)
     assert code==0 and "calibration.threads" in out and "pip install" in out or all(row["installed"] for row in found["extras"])
     code, _, said = plm("doctor", "--agian", **env)
@@ -37,6 +40,8 @@ def test_a_hub_that_does_not_answer(monkeypatch):
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setenv("HF_ENDPOINT", "http://no-such-host.invalid")
     assert bench_room._hub().startswith("no-such-host.invalid does not answer")
+    monkeypatch.setenv("HF_ENDPOINT", "nonsense")
+    assert "HF_ENDPOINT 'nonsense' is no address" in bench_room._hub()
 
 def test_an_extra_that_is_not_here(monkeypatch):
     monkeypatch.setattr(bench_room, "_packages_of_extras", lambda: dict(here=["torch"], gone=["torch", "no-such-package"]))

@@ -1,5 +1,6 @@
 "What every training can be told: the rate's shape, any other setting by its name, and what contradicts itself."
 import pytest
+import torch
 from transformers import TrainingArguments
 from plm_nb.budgets import TrainerArguments, arguments, check_settings, has_bf16, in_their_words, read_setting, warmup_stable_decay
 from plm_nb.files import InputError
@@ -49,3 +50,11 @@ def test_a_family_that_half_precision_breaks():
     from transformers import BertConfig, DebertaConfig, DebertaV2Config
     assert not has_bf16(DebertaConfig())
     assert has_bf16(BertConfig())==has_bf16(DebertaV2Config())==has_bf16()
+
+def test_a_type_that_is_slow_or_needs_a_gpu(tmp_path, monkeypatch):
+    from plm_nb import budgets
+    if not torch.accelerator.is_available():
+        with pytest.raises(InputError, match="fp16: no GPU is here"): check_settings(dict(fp16=True))
+    with pytest.raises(InputError, match="'ja' is none of true, false"): check_settings(dict(bf16="ja"))
+    monkeypatch.setattr(budgets, "calibration", lambda: dict(bf16=False))
+    with pytest.warns(UserWarning, match="bf16 is slower"): arguments(str(tmp_path), steps=1, bf16=True)
