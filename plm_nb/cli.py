@@ -109,8 +109,16 @@ def show(
 # %% ../nbs/87_cli.ipynb #cell-12
 class _Parser(argparse.ArgumentParser):
     def error(self, message):
+        _, sign, word = message.partition("COMMAND: invalid choice: ")
+        if sign: message = _no_command(word.split("'")[1])
         say(f"{self.prog}: {message}; see {self.prog} --help")
         sys.exit(2)
+
+def _no_command(word):
+    "That there is no command `word`, with the one that was probably meant."
+    near = difflib.get_close_matches(word, COMMANDS, 1)
+    meant = f"; did you mean {near[0]}?" if near else ""
+    return f"there is no command {word}{meant}"
 
 def parser() -> argparse.ArgumentParser: # Of the whole command line
     "Build the command line from `COMMANDS`."
@@ -119,7 +127,8 @@ def parser() -> argparse.ArgumentParser: # Of the whole command line
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND",
                                   parser_class=_Parser)
     for name,f in COMMANDS.items():
-        one = commands.add_parser(name, help=f.__doc__, description=f.__doc__)
+        one = commands.add_parser(name, help=f.__doc__, description=f.__doc__,
+                                  allow_abbrev=False)
         add_options(one, f)
         one.add_argument("--json", action="store_true",
                          help="print one JSON object, and nothing else, on standard output")

@@ -388,4 +388,7 @@ def check_objective(objective:str, arch:str) -> Objective:
         raise InputError(f"objective {objective!r}: unknown; choose from {', '.join(OBJECTIVES)}")
     archs = OBJECTIVES[objective].archs
     if arch in archs: return OBJECTIVES[objective]
-    raise InputError(f"arch {arch!r} cannot learn by {objective}; choose from {', '.join(archs)}")
+    others = [name for name,other in OBJECTIVES.items() if arch in other.archs]
+    learns = f"; it learns by {' or '.join(others)}" if others else ""
+    raise InputError(f"arch {arch!r} cannot learn by {objective}{learns}; "
+                     f"or choose from {', '.join(archs)}")

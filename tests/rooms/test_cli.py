@@ -2,7 +2,7 @@
 import json, math, os, random, shutil, subprocess, sys, warnings
 from pathlib import Path
 import pytest
-from plm_nb.cli import COMMANDS
+from plm_nb.cli import COMMANDS, main
 from plm_nb.data import sha256
 from typed import found, plm
 
@@ -398,3 +398,9 @@ def test_hub_name_without_a_network(places):
     assert r.stdout.split()==["2"]*len(HUB), r.stderr
     assert r.stderr.count("\n")==len(HUB) and r.stderr.count("owner/name")==len(HUB), r.stderr
     assert not (places["d"]/"hub").exists()
+
+@pytest.mark.parametrize("words,said", [(["docter"], "no command docter; did you mean doctor?"), (["xyzzy"], "no command xyzzy;"),
+                                        (["pretrain", "--step", "5", "--out", "x"], "there is no --step; did you mean --steps?")])
+def test_what_is_mistyped(words, said, capsys):
+    with pytest.raises(SystemExit) as e: main(words)
+    assert e.value.code==2 and said in capsys.readouterr().err

@@ -339,7 +339,7 @@ def test_every_collator(marked, objective):
 
 def test_what_fits():
     with pytest.raises(InputError, match="mlm, mlm\\+nsp, clm, permutation, denoise"): check_objective("nsp", "bert")
-    with pytest.raises(InputError, match="by permutation; choose from xlnet"): check_objective("permutation", "gpt2")
+    with pytest.raises(InputError, match="by permutation; it learns by clm; or choose from xlnet"): check_objective("permutation", "gpt2")
     for objective,recipe in OBJECTIVES.items():
         for arch in recipe.archs: assert check_objective(objective, arch) is recipe
 
