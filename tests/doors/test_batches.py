@@ -52,4 +52,4 @@ def test_batch_size_and_padding_side(name, monkeypatch):
     first = found[0]
     for texts,figures in found:
         assert texts==first[0]
-        assert figures==pytest.approx(first[1], abs=1.5e-6, rel=1e-6) # a line rounds to six digits
+        assert figures==pytest.approx(first[1], abs=1e-6, rel=1e-6)
