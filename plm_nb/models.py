@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SIZES', 'AUTO_CLASSES', 'HEAD_LABELS', 'ARCHS', 'config', 'build', 'fast_attention', 'layout', 'document_ids',
-           'document_mask', 'permutation_mask', 'problem_type', 'check_length', 'saved_config', 'load']
+           'document_mask', 'permutation_mask', 'problem_type', 'check_length', 'quiet', 'saved_config', 'load']
 
 # %% ../nbs/24_models.ipynb #cell-4
 from contextlib import contextmanager
@@ -257,7 +257,7 @@ def check_length(
 
 # %% ../nbs/24_models.ipynb #cell-79
 @contextmanager
-def _quiet():
+def quiet():
     "Neither log lines nor progress bars of transformers."
     level = logging.get_verbosity()
     bar = logging.is_progress_bar_enabled()
@@ -300,7 +300,7 @@ def saved_config(
 ): # A configuration; its `architectures` name the class that was saved
     "What the model at `path` was saved as."
     folder = hub_folder(path, revision)
-    with _quiet(): return _from_pretrained(AutoConfig, path, folder)
+    with quiet(): return _from_pretrained(AutoConfig, path, folder)
 
 # %% ../nbs/24_models.ipynb #cell-82
 def _check_family(path, config, auto_class, task):
@@ -381,7 +381,7 @@ def load(
     "Read the model at `path` with the head for `task`."
     auto_class = _auto_class(task, labels)
     folder = hub_folder(path, revision, weights=True)
-    with _quiet(), _seeded(seed):
+    with quiet(), _seeded(seed):
         settings = _from_pretrained(AutoConfig, path, folder)
         _check_family(path, settings, auto_class, task)
         stale = _new_labels(path, settings, task, labels)

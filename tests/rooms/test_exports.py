@@ -3,14 +3,20 @@ import importlib.util, json
 import pytest
 import torch
 from transformers import BertForPreTraining
+import plm_nb.exports as exports
 import plm_nb.onnx_models as onnx_models
-from plm_nb.exports import export_llama_cpp, export_onnx, llama_cpp_problems, saved_task
+from families import publish
+from plm_nb.decoding import generate
+from plm_nb.exports import export_llama_cpp, export_onnx, llama_cpp_problems, saved_task, to_ctranslate2
 from plm_nb.files import InputError
 from plm_nb.models import build, load
+from plm_nb.text_generation import load_writer
 from plm_nb.tokenizer import load_tokenizer, train_tokenizer
 
 HAS_ONNX = all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime"))
 needs_onnx = pytest.mark.skipif(not HAS_ONNX, reason="onnx and onnxruntime are not installed: pip install 'plm_nb[onnx]'")
+HAS_CTRANSLATE2 = importlib.util.find_spec("ctranslate2")
+needs_ctranslate2 = pytest.mark.skipif(not HAS_CTRANSLATE2, reason="ctranslate2 is not installed: pip install 'plm_nb[ctranslate2]'")
 TEXTS = ["the cat sat on the mat", "a dog ran over the hill", "the cat and the dog slept"]*4
 
 @pytest.fixture(scope="module")
@@ -92,3 +98,50 @@ def test_what_llama_cpp_does_not_take(tmp_path, tokenizer):
     file = foreign/"tokenizer.json"
     file.write_text(file.read_text().replace("[PAD]", "<|endoftext|>"))
     assert llama_cpp_problems(foreign)==[] # of a vocabulary that was not learned here nothing is claimed
+
+PROMPTS = ["the cat likes", "a", "my uncle hates fresh milk and", "the dog"]
+
+@needs_ctranslate2
+@pytest.mark.parametrize("family", ["gpt2", "llama", "qwen2", "t5", "bart"])
+def test_a_published_writer_in_ctranslate2(tmp_path, family):
+    "The same text, alone and beside others, as short as one token; and the original still writes it"
+    folder = publish(family, tmp_path/family)
+    tokenizer = load_tokenizer(folder)
+    model = load_writer(folder, tokenizer)
+    before = generate(model, tokenizer, PROMPTS, 12)
+    copy = to_ctranslate2(model, tokenizer)
+    for size in (1, 2, 4): assert generate(copy, tokenizer, PROMPTS, 12, batch_size=size)==before
+    assert generate(model, tokenizer, PROMPTS, 12)==before
+
+@needs_ctranslate2
+def test_one_token_beside_many(tokenizer):
+    "Ids are prompts too: of one token each, of unlike lengths, all at once"
+    model = build("tiny", tokenizer, "text-generation", "llama", seed=3)
+    copy = to_ctranslate2(model, tokenizer)
+    rows = [[9], [10, 11], [12], [13, 14, 15, 16, 17], [9]]
+    assert generate(copy, tokenizer, rows, 9)==generate(model, tokenizer, rows, 9)
+
+@needs_ctranslate2
+def test_the_end_that_a_model_writes(tokenizer):
+    "An answer stops at its end, in both"
+    model = build("tiny", tokenizer, "text-generation", "gpt2", seed=1)
+    rows = [[20, 21, 22], [23, 24]]
+    written = model.generate(torch.tensor(rows[:1]), max_new_tokens=4, do_sample=False, pad_token_id=0)
+    model.generation_config.eos_token_id = written[0, 5].item() # the third that it writes
+    expected = generate(model, tokenizer, rows, 9)
+    assert expected[0]["ended"]
+    assert generate(to_ctranslate2(model, tokenizer), tokenizer, rows, 9)==expected
+
+@needs_ctranslate2
+def test_what_ctranslate2_does_not_do(tmp_path, tokenizer, monkeypatch):
+    "One line each: other ways of decoding, other models, other numbers, another answer"
+    model = build("tiny", tokenizer, "text-generation", "gpt2")
+    copy = to_ctranslate2(model, tokenizer, "int8")
+    for how in (dict(num_beams=2), dict(temperature=1.), dict(repetition_penalty=1.2)):
+        with pytest.raises(InputError, match="give the model itself"): generate(copy, tokenizer, TEXTS[:1], **how)
+    for arch in ("lstm", "xlnet"):
+        with pytest.raises(InputError, match="does not convert it"):
+            to_ctranslate2(build("tiny", tokenizer, "text-generation", arch), tokenizer)
+    with pytest.raises(InputError, match="choose float32 or int8"): to_ctranslate2(model, tokenizer, "float64")
+    monkeypatch.setattr(exports, "_its_log_probs", lambda copy, rows: torch.full((len(rows), rows.shape[1]-1), float("nan")))
+    with pytest.raises(InputError, match="differ by nan"): to_ctranslate2(model, tokenizer)
