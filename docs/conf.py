@@ -6,7 +6,8 @@ from sphinx.search.en import SearchEnglish
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))                               # where `pages.slug` is found
-from pages import settings
+import road
+from pages import Site, settings
 
 project, author, copyright = settings['lib_name'], settings['author'], settings['copyright']
 html_title, version, language = settings['title'], settings['version'], 'en'
@@ -52,4 +53,13 @@ var splitQuery = (query) => query.split(/[^\p{Letter}\p{Number}_]+/gu).filter(Bo
         chinese = [r[i:i+n] for r in runs for n in (1, 2) for i in range(len(r)-n+1)]
         return super().split(re.sub(HAN, ' ', input)) + chinese
 
-def setup(app): app.add_search_language(Search)
+site = Site()
+LANGUAGES = {site.page(file): road.language(nb) for file,nb in site.notebooks.items()}
+
+def tell_language(app, pagename, templatename, context, doctree):
+    "Tell the browser in which language a page is written."
+    context['language'] = LANGUAGES.get(pagename, language)
+
+def setup(app):
+    app.add_search_language(Search)
+    app.connect('html-page-context', tell_language)

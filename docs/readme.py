@@ -1,11 +1,14 @@
 """Bring up to date what follows from `nbs/`: the road in the index, the titles of rooms in the glossary, README.md and its
-pictures; with `--check`, only say what differs (exit 1)."""
+pictures, README.zh.md; with `--check`, only say what differs (exit 1)."""
 import json, re, sys
 from road import ROOT, notebooks, table, titled
 
+READMES = {'index.ipynb': 'README.md', 'index_zh.ipynb': 'README.zh.md'}
+
 def links(text):
     "`text` with its links to notebooks leading to the files in the repository"
-    return re.sub(r'\]\((?!\w+:)([\w/-]+\.ipynb)(?=[#)])', r'](nbs/\1', text)
+    def target(m): return f"]({READMES.get(m[1], f'nbs/{m[1]}')}"
+    return re.sub(r'\]\((?!\w+:)([\w/-]+\.ipynb)(?=[#)])', target, text)
 
 def shown(output, words, picture):
     "What a page of text shows of an `output`: a picture, which `words` describe, its markdown, or its text in a fence"
@@ -31,14 +34,14 @@ def page(nb, picture=lambda words, svg: f'*{words}*'):
 
 def saved(nb): return json.dumps(nb, indent=1, ensure_ascii=False, sort_keys=True) + '\n'
 
-def readme(index):
-    "README.md, and each picture that the notebook `index` shows, by its path"
+def readme(file, nb):
+    "The README that the notebook `nb` in `file` is made into, and each picture that it shows, by its path"
     files = {}
     def picture(words, svg):
-        name = f'docs/index-{len(files)}.svg'
+        name = f"docs/{file.removesuffix('.ipynb')}-{len(files)}.svg"
         files[name] = svg
         return f'![{words}]({name})'
-    files['README.md'] = links(page(index, picture))
+    files[READMES[file]] = links(page(nb, picture))
     return files
 
 def followers():
@@ -48,8 +51,9 @@ def followers():
         if ''.join(c['source']).startswith('## The road'): c['source'] = table(found).splitlines(keepends=True)
     for c in found['glossary.ipynb']['cells']:
         if c['cell_type']=='markdown': c['source'] = titled(''.join(c['source']), found).splitlines(keepends=True)
-    nbs = {f'nbs/{f}': saved(found[f]) for f in ('index.ipynb', 'glossary.ipynb')}
-    return nbs | readme(found['index.ipynb'])
+    files = {f'nbs/{f}': saved(found[f]) for f in ('index.ipynb', 'glossary.ipynb')}
+    for file in READMES: files |= readme(file, found[file])
+    return files
 
 if __name__=='__main__':
     for name,text in followers().items():

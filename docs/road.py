@@ -34,6 +34,10 @@ def title(nb):
     text = ''.join(next(c['source'] for c in nb['cells'] if c['cell_type']=='markdown'))
     return re.match(r'# (.+)', text)[1], re.search(r'^> (.+)', text, flags=re.M)[1]
 
+def language(nb):
+    "The language of the notebook `nb`, as a browser calls it: that of its title."
+    return 'zh-CN' if re.search('[\u4e00-\u9fff]', title(nb)[0]) else 'en'
+
 def number(file):
     "The number of a room, as its two digits; nothing for what is no room."
     m = re.match(r'(\d\d)_', file)

@@ -79,10 +79,21 @@ def _space(folder):
                 free_gigabytes=round(free/1e9, 3))
 
 # %% ../nbs/78_bench.ipynb #41b04511
-def doctor(*,
-    again:bool=False, # Try once more what is faster here
+def _script(path, again):
+    "The names in the script at `path` that are gone from the libraries, or changed there."
+    from plm_nb.files import InputError
+    if again: raise InputError("--again: nothing is tried for a script; leave it out")
+    from plm_nb.replacements import old_names
+    try: found = old_names(path)
+    except ValueError as error: raise InputError(str(error)) from None
+    return dict(script=path, ok=not found, found=found)
+
+def doctor(
+    script:str=None, # A .py or .ipynb file, to ask which names of old libraries it uses
+    *, again:bool=False, # Try once more what is faster here
 ):
-    "Say what this machine has, what is faster on it, and what is not installed."
+    "Say what this machine has and what is faster on it, or which names of old a script uses."
+    if script: return _script(script, again)
     import psutil
     from plm_nb.documents import cache_folder
     from plm_nb.machine import calibrate, is_kept, may_measure

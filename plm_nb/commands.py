@@ -9,7 +9,7 @@ __all__ = ['COMMANDS', 'demo', 'tokenizer', 'settings_of', 'pretrain', 'labelled
 from functools import partial
 from pathlib import Path
 from .bench import bench, check, doctor, say
-from .data_commands import check_out, data, rehearsed
+from .data_commands import check_given, data, rehearsed
 from .evidence_commands import compare, on_suite, tune, verify
 from .options import options_of
 from .question_commands import audit, compress, explain
@@ -40,9 +40,9 @@ def tokenizer(*,
     corpus:str="docs", # `docs`, `docs-all`, a file, a folder, or a hub name
     kind:str="wordpiece", # bpe, byte-bpe, wordpiece, unigram or char
     vocab_size:int=4096, # Number of different tokens
-    text:str=None, # Column of the text in a table
+    text:str=None, # Column of the text in a table (text)
     encoding:str="utf-8", # Of files of text
-    holdout:str=None, # What to measure on: tail:0.1 or random:0.1
+    holdout:str=None, # What to measure on: tail:0.1 (usual of one document) or random:0.1
     seed:int=0, # Unused: the same corpus always gives the same tokenizer
 ):
     "Train a tokenizer on a corpus."
@@ -152,9 +152,9 @@ def pretrain(*,
     keep:str=None, # Text of the kind that --model knows, scored before and after
     order:int=None, # Of an n-gram, with --arch ngram (5 if not given)
     resume:bool=False, # Go on from the last checkpoint of the run in --out
-    text:str=None, # Column of the text in a table
+    text:str=None, # Column of the text in a table (text)
     encoding:str="utf-8", # Of files of text
-    holdout:str=None, # What to score on: tail:0.1 or random:0.1
+    holdout:str=None, # What to score on: tail:0.1 (usual of one document) or random:0.1
     max_length:int=None, # The same as --block-size
     set:list=None, # Any other field of TrainingArguments; may be repeated
     dry_run:bool=False, # Say what it will take, and make no run
@@ -165,7 +165,7 @@ def pretrain(*,
     if asked.get("objective")=="plm": asked["objective"] = "permutation" # an alias
     if max_length is not None: asked["block_size"] = _one_of(max_length, kwargs.get("block_size"))
     if dry_run: return rehearsed(given, asked)
-    check_out(out)
+    check_given(out, tokenizer or model)
     source = corpus, text, holdout, encoding
     start = dict(model=model, keep=keep, revision=revision)
     make = partial(_trained, **start)
@@ -189,8 +189,8 @@ def labelled(*,
     train:str=None, # File to learn from, not with --data; two, a.en,a.zh, are sources and targets
     validation:str=None, # File to score on
     test:str=None, # File to score on, once: looks are counted
-    text:str=None, # Column of the text, by name, or by number where the file has no header
-    label:str=None, # Column of the label, tag or target; several references with commas
+    text:str=None, # Column of the text, by name, or by number where there is no header (text)
+    label:str=None, # Column of the label, tag or target, as the task names it; several with commas
     text2:str=None, # Column of a pair's second text, or those of the choices, with commas
     problem_type:str=None, # multi_label_classification or regression, of text-classification
     encoding:str=None, # Of the files (utf-8)

@@ -108,8 +108,8 @@ _NOT_TUNED = ["settings", "labels_per_class", "eval_steps", "patience", "save_st
 def tune(*,
     search:list, # A setting and its values, as epochs=2,5; may be repeated
     data:str="docs-package", # Embedded name, a file, a folder, or a hub name: its training split
-    text:str=None, # Column of the text
-    label:str=None, # Column of the class
+    text:str=None, # Column of the text (text)
+    label:str=None, # Column of the class (label)
     text2:str=None, # Column of a pair's second text
     encoding:str=None, # Of the file (utf-8)
     model:str=None, # Folder or hub name to start from …

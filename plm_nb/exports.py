@@ -134,7 +134,7 @@ def _convert(model, tokenizer, out):
     "Write `model` to the folder `out` as CTranslate2 reads it; its tokens, in the order of ids."
     try: from ctranslate2.converters import TransformersConverter
     except ImportError:
-        raise InputError("CTranslate2 is not installed; pip install 'plm_nb[ctranslate2]'") from None
+        raise InputError("needs CTranslate2; pip install 'plm_nb[ctranslate2]'") from None
     with TemporaryDirectory() as start, quiet():
         model.save_pretrained(start)
         tokenizer.save_pretrained(start)
@@ -178,7 +178,7 @@ class CTranslate2Model:
     def __init__(self, model, tokenizer, compute_type):
         self.config, self.generation_config = model.config, model.generation_config
         self.reads_first = model.config.is_encoder_decoder
-        self.device = torch.device("cpu")
+        self.device = torch.empty(0).device
         with TemporaryDirectory() as folder:
             out = Path(folder)/"converted"
             self.tokens = _convert(model, tokenizer, out)

@@ -10,6 +10,7 @@ __all__ = ['confusion', 'plot_confusion', 'row_weights', 'accuracy', 'precision'
 import warnings
 from collections import defaultdict
 from collections.abc import Callable
+from inspect import signature
 from tempfile import TemporaryDirectory
 import numpy as np
 import pandas as pd
@@ -361,18 +362,27 @@ def holm(
     return found
 
 # %% ../nbs/41_metrics.ipynb #cell-70
+def _stored(parameter):
+    "How `datasets` stores what a score takes as `parameter`, by its annotation; without one, ids."
+    from datasets import List, Value
+    kinds = {list[list[str]]: List(Value("string")), list[str]: Value("string"),
+             list[float]: Value("float64")}
+    return kinds.get(parameter.annotation, Value("int64"))
+
 def score_metric(
-    average:str="macro", # As in `scores`
-    positive:int=1, # As in `scores`
+    score:Callable=scores, # Takes references and predictions, one of each a row
+    **settings, # What else `score` takes, as `average="binary"`
 ): # An `evaluate.Metric` with `add_batch` and `compute`
-    "`scores` as a metric of the `evaluate` package: nothing is fetched, no file is left."
+    "`score` as a metric of the `evaluate` package: nothing is fetched, no file is left."
     import evaluate
-    from datasets import Features, Value
-    ids = Features(predictions=Value("int64"), references=Value("int64"))
-    info = evaluate.MetricInfo(description=scores.__doc__, citation="", features=ids,
-                               inputs_description="Class ids, one a row.")
-    class Scores(evaluate.Metric):
+    from datasets import Features
+    references, predictions, *_ = signature(score).parameters.values()
+    columns = Features(predictions=_stored(predictions), references=_stored(references))
+    info = evaluate.MetricInfo(description=score.__doc__, citation="", features=columns,
+                               inputs_description="One of each a row.")
+    class Score(evaluate.Metric):
         def _info(self): return info
         def _compute(self, predictions, references):
-            return scores(references, predictions, average, positive=positive)
-    with TemporaryDirectory() as folder: return Scores(keep_in_memory=True, cache_dir=folder)
+            found = score(references, predictions, **settings)
+            return found if isinstance(found, dict) else {score.__name__: found}
+    with TemporaryDirectory() as folder: return Score(keep_in_memory=True, cache_dir=folder)

@@ -6,7 +6,7 @@
 __all__ = ['compress', 'explain', 'audit']
 
 # %% ../nbs/85_question_commands.ipynb #29dbed82
-import sys
+import os, sys
 from pathlib import Path
 from .bench import say
 
@@ -30,7 +30,7 @@ def compress(*,
     method:str, # prune, trim or distill, then bf16, quantize, onnx or onnx-int8; joined by +
     data:str, # A file, a folder, or a name: its validation split judges, its training split teaches
     task:str=None, # Its task, where the folder does not say
-    text:str=None, # Column of the text
+    text:str=None, # Column of the text; that of the training, if not given
     label:str=None, # Column of the label, tag or target
     text2:str=None, # Column of a pair's second text
     encoding:str=None, # Of the file
@@ -85,7 +85,7 @@ def explain(*,
     if out: check_free(out)
     found = explanations.explain(model, text, method, target, text2)
     if out: _keep(found, out)
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and not os.environ.get("NO_COLOR"):
         colored = explanations.as_ansi(found["tokens"], found["attributions"])
         say(colored)
     if out: found["out"] = out

@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['spans', 'entity_scores', 'exact_match', 'token_f1', 'answer_scores', 'bleu', 'chrf', 'rouge', 'label_scores',
-           'number_scores']
+           'number_scores', 'redrawn']
 
 # %% ../nbs/42_text_metrics.ipynb #cell-4
 import re, string, unicodedata
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Callable
 from itertools import zip_longest
 from warnings import warn
 import numpy as np
@@ -350,3 +351,20 @@ def number_scores(
     rmse = np.sqrt(weighted_mean(error**2, weights))
     return dict(mae=weighted_mean(abs(error), weights), rmse=rmse.tolist(),
                 pearson=correlations[..., 0].tolist(), spearman=correlations[..., 1].tolist())
+
+# %% ../nbs/42_text_metrics.ipynb #5552a202
+def redrawn(
+    metric, # An `evaluate.Metric`, or several that `evaluate.combine` joined
+    references:list, # What is right, one a row
+    predictions:list, # What was predicted, one a row
+) -> Callable: # Takes whole weights `(k, rows)`, returns `k` of each score
+    "`metric` on these rows, as a score that `bootstrap` can redraw."
+    def score(weights):
+        found = defaultdict(list)
+        for times in weights:
+            rows = np.repeat(np.arange(len(times)), times)
+            drawn = dict(references=[references[i] for i in rows],
+                         predictions=[predictions[i] for i in rows])
+            for name,value in metric.compute(**drawn).items(): found[name].append(value)
+        return found
+    return score

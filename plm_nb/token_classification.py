@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['told', 'mentions', 'docs_code', 'word_places', 'context_windows', 'window_positions', 'encode_words',
-           'tag_probabilities', 'find_spans', 'TokenClassification']
+           'tag_probabilities', 'tag_transitions', 'likeliest_tags', 'find_spans', 'TokenClassification']
 
 # %% ../nbs/45_token_classification.ipynb #3b7c9e6f
 import re, unicodedata
@@ -222,9 +222,44 @@ def tag_probabilities(
             if word>=0: found[row][word] = p[position]
     return found
 
-# %% ../nbs/45_token_classification.ipynb #f853aade
-def _likeliest(model, p): return [model.config.id2label[i] for i in p.argmax(1).tolist()]
+# %% ../nbs/45_token_classification.ipynb #816bd85d
+def tag_transitions(
+    rows:list[list[str]], # The tags of each text
+    names:list[str], # All tags, `O` first
+    unseen:float=.1, # Added to each count, so that what was never seen stays possible
+) -> np.ndarray: # `(tags, tags)`, logarithms; row: the tag before, column: the tag behind it
+    "How much likelier each tag is behind each other than anywhere, counted in `rows`."
+    counts = np.full((len(names), len(names)), unseen)
+    for tags in rows:
+        ids = [0, *map(names.index, tags)]
+        np.add.at(counts, (ids[:-1], ids[1:]), 1)
+    behind = counts/counts.sum(1, keepdims=True)
+    anywhere = counts.sum(0)/counts.sum()
+    return np.log(behind/anywhere)
 
+# %% ../nbs/45_token_classification.ipynb #1b9820bd
+def likeliest_tags(
+    model:nn.Module, # For token classification; with `tag_transitions` if it was trained here
+    p:np.ndarray, # `(words, tags)`, of one text, from `tag_probabilities`
+) -> list[int]: # A number per word
+    "The tags of a text: by their words, and each by the tag before it where that was counted."
+    transitions = getattr(model.config, "tag_transitions", None)
+    if transitions is None or not len(p): return p.argmax(1).tolist()
+    transitions = np.array(transitions)
+    nats = np.log(p+1e-9)
+    best = transitions[0]+nats[0]
+    ways = []
+    for word in nats[1:]:
+        through = best[:, None]+transitions
+        ways.append(through.argmax(0))
+        best = through.max(0)+word
+    tags = [int(best.argmax())]
+    for way in reversed(ways): tags.append(int(way[tags[-1]]))
+    return tags[::-1]
+
+def _tag_names(model, numbers): return [model.config.id2label[i] for i in numbers]
+
+# %% ../nbs/45_token_classification.ipynb #f853aade
 def _as_spans(tags, names):
     "`tags` as `spans` reads them; if `names` have no marks, each word but `O` is one by itself."
     if not is_bare(names): return tags
@@ -244,11 +279,13 @@ def find_spans(
              for text,some in zip(texts, places)]
     found = [[] for _ in texts]
     for i,p in enumerate(tag_probabilities(model, tokenizer, words, **kwargs)):
-        tags = _as_spans(_likeliest(model, p), model.config.label2id)
+        numbers = likeliest_tags(model, p)
+        tags = _as_spans(_tag_names(model, numbers), model.config.label2id)
+        chosen = p[np.arange(len(p)), numbers]
         for first,last,kind in spans(tags):
             start, _ = places[i][first]
             _, end = places[i][last-1]
-            score = p[first:last].max(1).min()
+            score = chosen[first:last].min()
             found[i].append(dict(start=start, end=end, label=kind,
                                  text=texts[i][start:end], score=round(float(score), 6)))
     return found
@@ -320,6 +357,12 @@ class TokenClassification(Task):
         self.names = ["O", *sorted(seen)]
         return self.names
 
+    def new_model(self, start, tokenizer, dataset, size="mini", seed=0):
+        model = super().new_model(start, tokenizer, dataset, size, seed)
+        found = tag_transitions(dataset["train"]["tags"], self.names)
+        model.config.tag_transitions = found.round(3).tolist()
+        return model
+
 # %% ../nbs/45_token_classification.ipynb #c3355a8b
 @patch
 def encode(self:TokenClassification, rows, tokenizer):
@@ -329,7 +372,7 @@ def encode(self:TokenClassification, rows, tokenizer):
 @patch
 def lines(self:TokenClassification, model, tokenizer, rows):
     found = tag_probabilities(model, tokenizer, rows["words"][:], self.max_length)
-    return [dict(row=i, label=tags, prediction=_likeliest(model, p))
+    return [dict(row=i, label=tags, prediction=_tag_names(model, likeliest_tags(model, p)))
             for i,(tags,p) in enumerate(zip(rows["tags"], found))]
 
 @patch
@@ -365,6 +408,8 @@ def predict(self:TokenClassification, model, tokenizer, inputs):
     spans = iter(find_spans(model, tokenizer, texts, max_length=self.max_length))
     found = []
     for row in rows:
-        if "words" in row: found.append(dict(tags=_likeliest(model, next(tags))))
-        else: found.append(dict(spans=next(spans)))
+        if "words" not in row: found.append(dict(spans=next(spans)))
+        else:
+            numbers = likeliest_tags(model, next(tags))
+            found.append(dict(tags=_tag_names(model, numbers)))
     return found

@@ -119,10 +119,15 @@ def results(page):
 
 @pytest.mark.parametrize('word, where', [
     ('perplexity', 'perplexity.html'), ('mask_tokens', 'objectives.html#mask-tokens'), ('load_corpus', 'data.html'),
-    ('词元', 'glossary.html'), ('交叉验证', 'glossary.html')])
+    ('词元', 'glossary.html'), ('交叉验证', 'glossary.html'), ('阅读理解', 'tutorials/chinese.html'), ('全部命令', 'index_zh.html')])
 def test_search_finds(visit, word, where):
     found = results(visit(f'search.html?q={word}'))
     assert any(href.split('?')[0].startswith(where) for _,href in found[:4]), found[:8]
+
+@pytest.mark.parametrize('path, language', [('index.html', 'en'), ('glossary.html', 'en'), ('index_zh.html', 'zh-CN'),
+                                            ('tutorials/chinese.html', 'zh-CN')])
+def test_a_page_says_its_language(visit, path, language):
+    assert visit(path).evaluate('document.documentElement.lang')==language
 
 def test_search_from_the_keyboard(visit):
     page = visit('data.html')

@@ -79,7 +79,8 @@ def wide(cell):
         if len(line)>COLUMNS: yield f'cell {cell.i}: a line of {len(line)} columns: at most {COLUMNS}'
 
 def is_sentence(text):
-    "Does `text` look like a sentence, as far as a machine sees? It states something and has five words or more"
+    "Does `text` look like a sentence, as far as a machine sees? It states something, in five words or ten Chinese characters"
+    if text.endswith('。'): return len(re.findall('[\u4e00-\u9fff]', text))>=10
     return re.fullmatch(r'[^a-z].*[.]', text) is not None and len(text.split())>=5
 
 def layout(stem, room):

@@ -36,6 +36,24 @@ def test_doctor(tmp_path):
     code, _, said = plm("doctor", "--agian", **env)
     assert code==2 and "did you mean --again?" in said
 
+def test_doctor_of_a_script(tmp_path):
+    "A finding is told as elsewhere, by exit code 2 and `ok`; what is no script in a line."
+    (tmp_path/"old.py").write_text("from transformers import AdamW, Trainer\nTrainer(tokenizer=3)\n")
+    (tmp_path/"new.py").write_text("from torch.optim import AdamW\n")
+    cells = [dict(cell_type="markdown", source="# Old"), dict(cell_type="code", source="!pip install x\nfrom datasets import load_metric")]
+    (tmp_path/"old.ipynb").write_text(json.dumps(dict(cells=cells)))
+    (tmp_path/"none.py").write_text("print 'Python 2'")
+    code, out, said = plm("doctor", str(tmp_path/"old.py"), "--json")
+    found = json.loads(out)
+    assert code==2 and not said and out.count("\n")==1 and found["ok"] is False
+    assert [(row["line"], row["name"]) for row in found["found"]]==[(1, "transformers.AdamW"), (2, "Trainer(tokenizer=)")]
+    code, out, said = plm("doctor", str(tmp_path/"old.ipynb"))
+    assert code==2 and not said and "datasets.load_metric" in out and "cell" in out
+    assert plm("doctor", str(tmp_path/"new.py"), "--json")==(0, json.dumps(dict(script=str(tmp_path/"new.py"), ok=True, found=[]))+"\n", "")
+    for typed,words in ((["gone.py"], "no such file"), (["none.py"], "none.py: no Python 3 at line 1"), (["new.py", "--again"], "leave it out")):
+        code, out, said = plm("doctor", str(tmp_path/typed[0]), *typed[1:])
+        assert code==2 and not out and said.count("\n")==1 and words in said
+
 def test_a_hub_that_does_not_answer(monkeypatch):
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setenv("HF_ENDPOINT", "http://no-such-host.invalid")

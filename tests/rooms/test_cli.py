@@ -1,5 +1,6 @@
 "The command line from end to end on small files, and one line for everything that a user can get wrong."
-import json, math, os, random, shutil, subprocess, sys, warnings
+import io, json, math, os, random, shutil, subprocess, sys, warnings
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 import pytest
 from plm_nb.cli import COMMANDS, main
@@ -402,5 +403,123 @@ def test_hub_name_without_a_network(places):
 @pytest.mark.parametrize("words,said", [(["docter"], "no command docter; did you mean doctor?"), (["xyzzy"], "no command xyzzy;"),
                                         (["pretrain", "--step", "5", "--out", "x"], "there is no --step; did you mean --steps?")])
 def test_what_is_mistyped(words, said, capsys):
-    with pytest.raises(SystemExit) as e: main(words)
-    assert e.value.code==2 and said in capsys.readouterr().err
+    assert main(words)==2 and said in capsys.readouterr().err
+
+def completed(line, folder):
+    "What a shell is offered behind `line`."
+    answer = folder/"answer"
+    asked = dict(_ARGCOMPLETE="1", _ARGCOMPLETE_IFS="\n", _ARGCOMPLETE_STDOUT_FILENAME=str(answer), COMP_LINE=line,
+                 COMP_POINT=str(len(line)))
+    r = process(sys.executable, "-c", "from plm_nb.cli import main; main()", **asked)
+    assert r.returncode==0, r.stderr
+    return {word.strip() for word in answer.read_text().split("\n")}
+
+@pytest.mark.parametrize("line, offered", [("plm pre", {"pretrain", "predict"}), ("plm pretrain --obj", {"--objective"}),
+                                           ("plm pretrain --objective c", {"clm"}), ("plm data d", {"describe"}),
+                                           ("plm tokenizer --kind ", {"bpe", "byte-bpe", "wordpiece", "unigram", "char"})])
+def test_completion(tmp_path, line, offered):
+    pytest.importorskip("argcomplete", reason="needs the extra completion")
+    assert completed(line, tmp_path)==offered
+
+def test_completion_without_argcomplete(monkeypatch, capsys):
+    "A shell that asks gets no answer, and nothing is run."
+    monkeypatch.setitem(sys.modules, "argcomplete", None)
+    monkeypatch.setenv("_ARGCOMPLETE", "1")
+    assert main(["doctor"])==1 and capsys.readouterr()==("", "")
+
+def test_start_up_stays_light():
+    "The help imports neither torch nor what completes; a single command has its options from a parser of the same kind."
+    code = "import sys\nfrom plm_nb.cli import parser\nparser().format_help()\nprint({'torch', 'pandas', 'argcomplete'} & sys.modules.keys())"
+    assert process(sys.executable, "-c", code).stdout.strip()=="set()"
+
+COUNTED = """command = "pretrain"
+corpus = "{d}/corpus.txt"
+tokenizer = "char"
+arch = "ngram"
+"""
+
+def recipe_at(path, text, **places):
+    for name,place in places.items(): text = text.replace(f"{{{name}}}", str(place))
+    path.write_text(text)
+    return path
+
+def test_a_recipe_of_one_command(here, tmp_path, monkeypatch):
+    "It does what would have been typed, and the run records that, so that it can be made again."
+    monkeypatch.setattr(sys, "argv", ["plm", "run", "recipe.toml"])
+    steps = recipe_at(tmp_path/"recipe.toml", COUNTED+'order = 2\nout = "{t}/made"\n', d=here, t=tmp_path)
+    [step] = found("run", steps)["steps"]
+    run = json.loads((tmp_path/"made/run.json").read_text())
+    assert run["typed"]=="plm pretrain --corpus corpus.txt --tokenizer char --arch ngram --order 2 --out made"
+    assert step["results"]["heldout"]["bits_per_byte"]==run["results"]["validation"]["bits_per_byte"]
+    assert sys.argv==["plm", "run", "recipe.toml"]
+
+STEPS = """[[step]]
+command = "verify"
+run = "{t}/run"
+
+[[step]]
+command = "predict"
+file = "{d}/lines.txt"
+model = "{clf}"
+out = "{t}/answers.jsonl"
+"""
+
+def test_a_recipe_of_several(here, mlm, clf, tmp_path):
+    "A step that finds something wrong is the last; --from-step passes over what is done."
+    run = tmp_path/"run"
+    shutil.copytree(mlm, run)
+    steps = recipe_at(tmp_path/"recipe.toml", STEPS, d=here, clf=clf, t=tmp_path)
+    done = found("run", steps)
+    assert done["ok"] and done["steps"][0]["results"]["ok"] and done["steps"][1]["results"]["lines"]==3
+    assert len((tmp_path/"answers.jsonl").read_text().splitlines())==3
+    (run/"config.json").write_text("{}")
+    code, out, _ = plm("run", steps, "--json")
+    assert code==2 and len(json.loads(out)["steps"])==1
+    assert len(found("run", steps, "--from-step", 2)["steps"])==1
+
+WRONG_RECIPES = [ # text; what the one line must name
+    ("command = ", "is no TOML"),
+    ("corpus = 'a'", "command is missing"),
+    ("command = 'pretrian'", "pretrian", "did you mean pretrain?"),
+    ("command = 'run'\nfile = 'x'", "no command run"),
+    (COUNTED+"vocab-size = 3", "plm pretrain has no vocab-size"),
+    (COUNTED+"save_steps = 3", "no save_steps; did you mean save-steps?"),
+    (COUNTED+"order = 'many'", "step 1", "--order", "many"),
+    (COUNTED+"order = true", "order = True", "a value"),
+    (COUNTED+"resume = 'yes'", "resume = yes", "true or false"),
+    (COUNTED+"order = [2, 3]", "order = [2, 3]", "one value"),
+    (COUNTED+"[set]\nmax_grad_norm = 1", "set = ", "text or a number"),
+    (COUNTED+"[[step]]\ncommand = 'doctor'", "arch stands beside [[step]]"),
+    ("[step]\ncommand = 'doctor'", "[[step]], in two brackets"),
+    ("[[step]]\ncommand = 'doctor'\n[[step]]\ncommand = 'score'\nfile = 'x'", "step 2", "--model")]
+
+@pytest.mark.parametrize("text, words", [(text, words) for text,*words in WRONG_RECIPES], ids=[words[0] for _,*words in WRONG_RECIPES])
+def test_wrong_recipe(here, tmp_path, text, words):
+    "The file, the step, what is wrong and what would be right; no step was done."
+    steps = recipe_at(tmp_path/"recipe.toml", text, d=here)
+    refused(*plm("run", steps), ["recipe.toml", *words])
+
+@pytest.mark.parametrize("step", [0, 2])
+def test_a_step_that_is_not_there(tmp_path, step):
+    steps = recipe_at(tmp_path/"recipe.toml", "command = 'doctor'")
+    refused(*plm("run", steps, "--from-step", step), [f"--from-step {step}", "is 1"])
+
+def test_no_recipe(tmp_path): refused(*plm("run", tmp_path/"none.toml"), ["none.toml", "existing"])
+
+def test_a_step_that_fails_is_named(here, tmp_path):
+    steps = recipe_at(tmp_path/"recipe.toml", "[[step]]\ncommand = 'verify'\nrun = '{d}/folder'", d=here)
+    code, _, err = plm("run", steps)
+    assert code==2 and "recipe.toml, step 1, verify: " in err and "run.json" in err
+
+class Terminal(io.StringIO):
+    def isatty(self): return True
+
+@pytest.mark.parametrize("more, no_color, colored", [((), "", True), (("--json",), "", False), ((), "1", False)])
+def test_color_is_for_a_terminal(clf, monkeypatch, more, no_color, colored):
+    "Not for a program that reads JSON, and not for who wants none."
+    monkeypatch.setenv("NO_COLOR", no_color)
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    err = Terminal()
+    with redirect_stdout(io.StringIO()), redirect_stderr(err):
+        assert main(["explain", "--model", str(clf), "--text", "a warm cat", "--method", "gradient", *more])==0
+    assert ("\x1b[" in err.getvalue())==colored

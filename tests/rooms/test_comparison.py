@@ -165,7 +165,7 @@ def test_several_models(tmp_path):
         said = [y if rng.random()<share else "c" for y in labels]
         keep(tmp_path/name, lines_of(labels, said))
     table = comparisons({name: tmp_path/name for name in ("good", "fair", "poor")})
-    assert list(table.verdict)==["better"]*3 and list(table.first+" "+table["second"])==["good fair", "good poor", "fair poor"]
+    assert list(table.verdict)==["better"]*3 and list(table["first"]+" "+table["second"])==["good fair", "good poor", "fair poor"]
     assert (table.p_holm>=table.p).all()
     assert len(plot_comparisons(table).get_yticklabels())==3
     assert isinstance(compare(tmp_path/"good", tmp_path/"fair"), Comparison)

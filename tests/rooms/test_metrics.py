@@ -71,7 +71,7 @@ def test_thousand_random_cases():
 def test_positive_class():
     y,p = draw(2, k=2, n=40)
     for score in (precision, recall, f1): assert score(y, p, "binary", positive=0)==pytest.approx(score(1-y, 1-p, "binary"))
-    assert score_metric("binary", 0).compute(references=y, predictions=p)==near(scores(y, p, "binary", positive=0))
+    assert score_metric(scores, average="binary", positive=0).compute(references=y, predictions=p)==near(scores(y, p, "binary", positive=0))
     for score in (precision, recall, f1, scores):
         with pytest.raises(InputError, match="positive 2: must be 0 or 1"): score(y, p, "binary", positive=2)
         with pytest.raises(InputError, match="zero_division 0.5: must be 0 or 1"): score(y, p, zero_division=.5)
@@ -288,8 +288,15 @@ def test_bad_average(score):
 def test_evaluate_metric(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     y,p = draw(7, k=4, n=50)
-    metric = score_metric("weighted")
+    metric = score_metric(scores, average="weighted")
     for _ in range(2): # it can be used again
         for i in range(0, 50, 16): metric.add_batch(predictions=p[i:i+16], references=y[i:i+16])
         assert metric.compute() == near(scores(y, p, "weighted"))
     assert not os.listdir(tmp_path)
+
+@pytest.mark.parametrize("score", [accuracy, precision, recall, f1, matthews])
+def test_one_number_as_an_evaluate_metric(score):
+    "Whatever returns one number bears its name there."
+    y,p = draw(8, k=3, n=40)
+    assert score_metric(score).compute(references=y, predictions=p)=={score.__name__: pytest.approx(score(y, p))}
+    with pytest.raises(InputError, match="is no class"): score_metric(score).compute(references=[-1], predictions=[0])

@@ -4,9 +4,9 @@ from collections import Counter
 import numpy as np
 import pytest
 from plm_nb.files import InputError
-from plm_nb.metrics import bootstrap
+from plm_nb.metrics import bootstrap, f1, score_metric
 from plm_nb.text_metrics import (_longest_common, answer_scores, bleu, chrf, entity_scores, exact_match, label_scores,
-    number_scores, rouge, spans, token_f1)
+    number_scores, redrawn, rouge, spans, token_f1)
 
 CASES = 1000
 
@@ -365,3 +365,31 @@ def test_other_errors():
     with pytest.raises(InputError, match="row 1 has 2 tags but 1"): entity_scores([["O"], ["O", "O"]], [["O"], ["O"]])
     with pytest.raises(InputError, match="row 1: 2.0 and nan"): number_scores([1, 2], [1, float("nan")])
     with pytest.raises(InputError, match="list of texts"): exact_match("Paris", "Paris")
+
+# evaluate
+
+TEXTS = dict(references=[["the cat sat"], ["a dog", "one dog"]], predictions=["the cat", "a dog"])
+ROWS = {entity_scores: dict(references=[["B-PER", "O"], ["O"]], predictions=[["B-PER", "B-LOC"], ["O"]]),
+        answer_scores: TEXTS, bleu: TEXTS, chrf: TEXTS, rouge: TEXTS,
+        label_scores: dict(references=[["a", "b"], ["b"]], predictions=[["a"], ["b"]]),
+        number_scores: dict(references=[.5, 1.25, -2], predictions=[.75, 1.5, -3])}
+
+@pytest.mark.parametrize("score", ROWS, ids=lambda f: f.__name__)
+def test_every_score_is_a_metric_of_evaluate(score):
+    "In one piece or in batches, whatever kind of row it takes; half a number stays half a number."
+    rows = ROWS[score]
+    assert score_metric(score).compute(**rows)==score(**rows)
+    metric = score_metric(score)
+    for i in range(len(rows["references"])): metric.add_batch(**{name: column[i:i+1] for name,column in rows.items()})
+    assert metric.compute()==score(**rows)
+
+def test_settings_of_a_metric():
+    assert score_metric(bleu, tokenize="zh").compute(**TEXTS)==bleu(**TEXTS, tokenize="zh")
+
+def test_a_metric_of_others_has_an_interval():
+    "Equal to the interval of the same score that counts all redraws at once; rows of weight 0 are not asked."
+    y, p = [random.Random(seed).choices(range(3), k=60) for seed in (0, 1)]
+    score = redrawn(score_metric(f1), y, p)
+    weights = np.random.default_rng(0).integers(0, 3, (4, 60))
+    assert score(weights)["f1"]==pytest.approx([f1(y, p, weights=w) for w in weights])
+    assert len(bootstrap(score, 60, n=20))==2

@@ -1,5 +1,6 @@
 "Tags: every word labelled once, every character where it stands, the same in batches of any size."
-import random
+import itertools, json, random
+from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
@@ -8,7 +9,7 @@ from plm_nb.tasks import load_task
 from plm_nb.files import InputError
 from plm_nb.finetuning import FinetuningArguments, fit
 from plm_nb.token_classification import (TokenClassification, context_windows, encode_words, find_spans,
-    tag_probabilities, word_places)
+    likeliest_tags, tag_probabilities, tag_transitions, word_places)
 from plm_nb.tokenizer import load_tokenizer, train_tokenizer
 from plm_nb.models import build, load
 
@@ -146,6 +147,35 @@ def test_the_task_learns_tags(toks, tmp_path):
     assert [s["text"] for s in one["spans"]]==["3 cab"] and one["spans"][0]["label"]=="per"
     assert [(s["start"], s["end"]) for s in two["spans"]]==[(2, 4)]
     assert three["tags"]==["O", "B-per", "I-per", "O"] and four==dict(spans=[])
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_likeliest_sequence(seed):
+    "Of all sequences none has a larger product; without counts each tag is the likeliest by itself."
+    rng = np.random.default_rng(seed)
+    n, p = int(rng.integers(1, 6)), rng.dirichlet([.3]*3, 5)[:int(rng.integers(1, 6))]
+    transitions = tag_transitions([rng.choice(NAMES, n).tolist() for _ in range(4)], NAMES)
+    assert transitions.shape==(3, 3) and np.isfinite(transitions).all()
+    def product(tags): return sum(np.log(p[i, t]+1e-9)+transitions[a, t] for i,(a,t) in enumerate(zip([0, *tags], tags)))
+    found = likeliest_tags(SimpleNamespace(config=SimpleNamespace(tag_transitions=transitions.tolist())), p)
+    assert product(found)==pytest.approx(max(map(product, itertools.product(range(3), repeat=len(p)))))
+    assert likeliest_tags(SimpleNamespace(config=SimpleNamespace()), p)==p.argmax(1).tolist()
+
+def test_a_tag_follows_the_one_before(toks, tmp_path):
+    "A model that gives `I-per` behind `O` says a whole name, in tags and in spans; the counts lie in its folder."
+    task, tok, rows = TokenClassification(), toks["wordpiece"], labelled()
+    model = task.new_model(None, tok, DatasetDict(train=rows), "tiny")
+    with torch.no_grad():
+        model.classifier.weight.zero_()
+        model.classifier.bias.copy_(torch.tensor([0., 1., 1.5])) # each word alone: `I-per`
+    model.save_pretrained(tmp_path)
+    assert len(json.loads((tmp_path/"config.json").read_text())["tag_transitions"])==3
+    words = ["a", "b", "c", "d"]
+    for net in (model, task.load_model(tmp_path)):
+        tags = task.predict(net, tok, [dict(words=words)])[0]["tags"]
+        assert all(before!="O" for before,tag in zip(["O", *tags], tags) if tag=="I-per") and "I-per" in tags
+        assert task.lines(net, tok, Dataset.from_dict(dict(words=[words], tags=[["O"]*4])))[0]["prediction"]==tags
+        found = task.predict(net, tok, ["a b c d"])[0]["spans"]
+        assert len(found)==tags.count("B-per") and all(0<span["score"]<=1 for span in found)
 
 POS = "The DET\ndog NOUN\nran VERB\n( -LRB-\nfar ADV\n) -RRB-\n\nThe DET\nend X\n"
 
