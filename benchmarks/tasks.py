@@ -195,6 +195,15 @@ def start_of(kind, dataset, model, steps):
     how = ("wordpiece", 4000) if "text2" in dataset["train"].column_names else ("bpe", 3000 if kind=="tiny" else 6000)
     return None, train_tokenizer(texts_of(dataset), *how), kind
 
+# Scores, printed and kept
+
+def keep(path, **line):
+    "Print `line`, and add it to the file at `path`, if there is one."
+    text = json.dumps(line, ensure_ascii=False)
+    print(text, flush=True)
+    if path:
+        with open(path, "a", encoding="utf-8") as file: file.write(text+"\n")
+
 # Baselines
 
 def figures(found):
@@ -357,18 +366,19 @@ def summaries(lines):
             picked[way].append(sentences[max(range(len(some)), key=lambda i: some[i][key])])
     return {way: figures(rouge(references, said)) for way,said in picked.items()}
 
-def scored(name, dataset, task, start, args, seed):
-    "Fine-tune with `seed`, and print the scores."
+def scored(name, dataset, task, start, args, seed, save):
+    "Fine-tune with `seed`, and keep the scores."
     model, tokenizer, size = start
-    began = time.perf_counter()
+    began, worked = time.perf_counter(), time.process_time()
     args = replace(args, size=None if model else size, seed=seed)
     run = finetune(dataset, HERE/f"run-{seed}", task, model, tokenizer, args)
-    took = time.perf_counter()-began
+    took = dict(seconds=round(time.perf_counter()-began), processor_seconds=round(time.process_time()-worked))
     lines = [line for line in read_json_lines(run.path/"scores.jsonl") if line.get("split", "test")=="test"]
-    more = [binary(lines)] if name=="mrpc" else []
-    print("seed", seed, figures(run.record["results"]["test"]), f"{took:.0f} s", *more, flush=True)
+    found = figures(run.record["results"]["test"])
+    if name=="mrpc": found["f1_of_1"] = binary(lines)
+    if name=="chosen": found |= summaries(lines)["chosen"]
+    keep(save, task=name, way="model", seed=seed, **took, **found)
     if name=="chat": hallucinations(dataset, task, run)
-    if name=="chosen": print(summaries(lines), flush=True)
 
 def main():
     "Run what the command line asks for."
@@ -379,6 +389,7 @@ def main():
     parser.add_argument("--stock", action="store_true", help="time a plain script of transformers beside ours")
     parser.add_argument("--arguments", type=json.loads, default={}, help="more of `FinetuningArguments`, as JSON")
     parser.add_argument("--rows", type=int, help="at most so many of each split")
+    parser.add_argument("--save", help="file of JSON lines to add the scores to")
     parser.add_argument("--steps", type=int, default=500, help="of pretraining the Chinese model")
     asked = parser.parse_args()
     disable_progress_bars()
@@ -393,10 +404,15 @@ def main():
         asked.model = str(Path(package.__file__).parent/"model")
     print({split: len(dataset[split]) for split in dataset}, args, flush=True)
     if asked.stock: return timed(dataset, task, asked.model, args)
-    for name,lines in baselines(dataset, task):
-        more = [binary(lines)] if asked.name=="mrpc" else []
-        print(name, figures(task.score(lines)), *more, flush=True)
+    for way,lines in baselines(dataset, task):
+        found = figures(task.score(lines))
+        if asked.name=="mrpc": found["f1_of_1"] = binary(lines)
+        keep(asked.save, task=asked.name, way=way, **found)
+    if asked.name=="chosen":
+        known = [dict(label=x, prediction=x) for x in dataset["test"]["label"]]
+        for way in ("first sentence", "best sentence"):
+            keep(asked.save, task=asked.name, way=way, **summaries(known)[way])
     start = start_of(kind, dataset, asked.model, asked.steps)
-    for seed in asked.seeds: scored(asked.name, dataset, task, start, args, seed)
+    for seed in asked.seeds: scored(asked.name, dataset, task, start, args, seed, asked.save)
 
 if __name__=="__main__": sys.exit(main())
