@@ -11,6 +11,7 @@ import argparse, gzip, json, os, random, re, sys, tempfile, time
 from collections import Counter, defaultdict
 from dataclasses import replace
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 import numpy as np
 import transformers
@@ -359,7 +360,8 @@ def summaries(lines):
     lines, picked = iter(lines), defaultdict(list)
     references = []
     for sentences,targets in abstracts("test"):
-        some = [next(lines) for _ in sentences]
+        some = list(islice(lines, len(sentences)))
+        if len(some)<len(sentences): break # `--rows`
         references.append(targets)
         picked["first sentence"].append(sentences[0])
         for way,key in (("best sentence", "label"), ("chosen", "prediction")):
