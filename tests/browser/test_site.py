@@ -1,7 +1,7 @@
 """What a reader does with the site, done in the system's Chromium.
 
 `pip install -c constraints.txt -e '.[docs,browser]' && python docs/build.py && pytest tests/browser`"""
-import json, shutil, sys, threading
+import json, re, shutil, sys, threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -109,7 +109,7 @@ def test_the_side_bar_shows_the_parts(visit):
 def test_every_picture_is_there_and_has_words(visit, path):
     page = visit(path)
     pictures = page.eval_on_selector_all('article img', 'es => es.map(e => [e.alt, e.naturalWidth, e.src])')
-    for alt,width,src in pictures: assert width and len(alt.split())>=5, (alt, width, src)
+    for alt,width,src in pictures: assert width and len(re.findall(r'[\u4e00-\u9fff]|[^\s\u4e00-\u9fff]+', alt))>=5, (alt, width, src)
 
 def results(page):
     "Titles and addresses of what the search page found."
