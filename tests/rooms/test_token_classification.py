@@ -9,7 +9,8 @@ from plm_nb.tasks import load_task
 from plm_nb.files import InputError
 from plm_nb.finetuning import FinetuningArguments, fit
 from plm_nb.token_classification import (TokenClassification, context_windows, encode_words, find_spans,
-    likeliest_tags, tag_probabilities, tag_transitions, word_places)
+    likeliest_tags, tag_probabilities, word_places)
+from plm_nb.annotations import tag_transitions
 from plm_nb.tokenizer import load_tokenizer, train_tokenizer
 from plm_nb.models import build, load
 
