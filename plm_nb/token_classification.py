@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['told', 'mentions', 'docs_code', 'word_places', 'context_windows', 'window_positions', 'encode_words',
-           'tag_probabilities', 'tag_transitions', 'likeliest_tags', 'find_spans', 'TokenClassification']
+           'tag_probabilities', 'likeliest_tags', 'find_spans', 'TokenClassification']
 
 # %% ../nbs/45_token_classification.ipynb #3b7c9e6f
 import re, unicodedata
@@ -15,7 +15,8 @@ from datasets import Dataset, DatasetDict, Features, List, Value
 from fastcore.basics import chunked, patch
 from fastcore.meta import delegates
 from torch import nn
-from .annotations import is_bare, mixed_tags, read_conll, tag_problem, tag_type
+from .annotations import best_tags, is_bare, mixed_tags, read_conll, tag_problem
+from .annotations import tag_transitions, tag_type
 from .data import HAN, load_corpus, normalize
 from .files import InputError, row_error, suffix_of
 from .finetuning import padded, row_logits
@@ -222,42 +223,18 @@ def tag_probabilities(
             if word>=0: found[row][word] = p[position]
     return found
 
-# %% ../nbs/45_token_classification.ipynb #816bd85d
-def tag_transitions(
-    rows:list[list[str]], # The tags of each text
-    names:list[str], # All tags, `O` first
-    unseen:float=.1, # Added to each count, so that what was never seen stays possible
-) -> np.ndarray: # `(tags, tags)`, logarithms; row: the tag before, column: the tag behind it
-    "How much likelier each tag is behind each other than anywhere, counted in `rows`."
-    counts = np.full((len(names), len(names)), unseen)
-    for tags in rows:
-        ids = [0, *map(names.index, tags)]
-        np.add.at(counts, (ids[:-1], ids[1:]), 1)
-    behind = counts/counts.sum(1, keepdims=True)
-    anywhere = counts.sum(0)/counts.sum()
-    return np.log(behind/anywhere)
-
-# %% ../nbs/45_token_classification.ipynb #1b9820bd
+# %% ../nbs/45_token_classification.ipynb #6fb78e4e
 def likeliest_tags(
     model:nn.Module, # For token classification; with `tag_transitions` if it was trained here
     p:np.ndarray, # `(words, tags)`, of one text, from `tag_probabilities`
 ) -> list[int]: # A number per word
-    "The tags of a text: by their words, and each by the tag before it where that was counted."
-    transitions = getattr(model.config, "tag_transitions", None)
-    if transitions is None or not len(p): return p.argmax(1).tolist()
-    transitions = np.array(transitions)
-    nats = np.log(p+1e-9)
-    best = transitions[0]+nats[0]
-    ways = []
-    for word in nats[1:]:
-        through = best[:, None]+transitions
-        ways.append(through.argmax(0))
-        best = through.max(0)+word
-    tags = [int(best.argmax())]
-    for way in reversed(ways): tags.append(int(way[tags[-1]]))
-    return tags[::-1]
+    "The tags of a text: by their words, and by the tags before them where those were counted."
+    counted = getattr(model.config, "tag_transitions", None)
+    if counted is None: return p.argmax(1).tolist()
+    return best_tags(p, np.array(counted))
 
 def _tag_names(model, numbers): return [model.config.id2label[i] for i in numbers]
+def _likeliest_names(model, p): return _tag_names(model, likeliest_tags(model, p))
 
 # %% ../nbs/45_token_classification.ipynb #f853aade
 def _as_spans(tags, names):
@@ -281,11 +258,10 @@ def find_spans(
     for i,p in enumerate(tag_probabilities(model, tokenizer, words, **kwargs)):
         numbers = likeliest_tags(model, p)
         tags = _as_spans(_tag_names(model, numbers), model.config.label2id)
-        chosen = p[np.arange(len(p)), numbers]
         for first,last,kind in spans(tags):
             start, _ = places[i][first]
             _, end = places[i][last-1]
-            score = chosen[first:last].min()
+            score = p[range(first, last), numbers[first:last]].min()
             found[i].append(dict(start=start, end=end, label=kind,
                                  text=texts[i][start:end], score=round(float(score), 6)))
     return found
@@ -357,13 +333,13 @@ class TokenClassification(Task):
         self.names = ["O", *sorted(seen)]
         return self.names
 
-    def new_model(self, start, tokenizer, dataset, size="mini", seed=0):
-        model = super().new_model(start, tokenizer, dataset, size, seed)
-        found = tag_transitions(dataset["train"]["tags"], self.names)
-        model.config.tag_transitions = found.round(3).tolist()
-        return model
-
 # %% ../nbs/45_token_classification.ipynb #c3355a8b
+@patch
+def new_model(self:TokenClassification, start, tokenizer, dataset, size="mini", seed=0):
+    model = Task.new_model(self, start, tokenizer, dataset, size, seed)
+    model.config.tag_transitions = tag_transitions(dataset["train"]["tags"], self.names).tolist()
+    return model
+
 @patch
 def encode(self:TokenClassification, rows, tokenizer):
     found, lost = encode_words(rows, tokenizer, self.names, self.max_length)
@@ -372,7 +348,7 @@ def encode(self:TokenClassification, rows, tokenizer):
 @patch
 def lines(self:TokenClassification, model, tokenizer, rows):
     found = tag_probabilities(model, tokenizer, rows["words"][:], self.max_length)
-    return [dict(row=i, label=tags, prediction=_tag_names(model, likeliest_tags(model, p)))
+    return [dict(row=i, label=tags, prediction=_likeliest_names(model, p))
             for i,(tags,p) in enumerate(zip(rows["tags"], found))]
 
 @patch
@@ -408,8 +384,6 @@ def predict(self:TokenClassification, model, tokenizer, inputs):
     spans = iter(find_spans(model, tokenizer, texts, max_length=self.max_length))
     found = []
     for row in rows:
-        if "words" not in row: found.append(dict(spans=next(spans)))
-        else:
-            numbers = likeliest_tags(model, next(tags))
-            found.append(dict(tags=_tag_names(model, numbers)))
+        if "words" in row: found.append(dict(tags=_likeliest_names(model, next(tags))))
+        else: found.append(dict(spans=next(spans)))
     return found
