@@ -1,8 +1,10 @@
 "What every training can be told: the rate's shape, any other setting by its name, and what contradicts itself."
+import sys
+from types import SimpleNamespace
 import pytest
 import torch
 from transformers import TrainingArguments
-from plm_nb.budgets import TrainerArguments, arguments, check_settings, has_bf16, in_their_words, read_setting, warmup_stable_decay
+from plm_nb.budgets import TrainerArguments, arguments, check_settings, has_bf16, in_their_words, is_watched, read_setting, warmup_stable_decay
 from plm_nb.files import InputError
 
 @pytest.mark.parametrize("warmup, decay", [(.1, .5), (0, 1), (.5, .5), (.3, .2)])
@@ -58,3 +60,17 @@ def test_a_type_that_is_slow_or_needs_a_gpu(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="'ja' is none of true, false"): check_settings(dict(bf16="ja"))
     monkeypatch.setattr(budgets, "calibration", lambda: dict(bf16=False))
     with pytest.warns(UserWarning, match="bf16 is slower"): arguments(str(tmp_path), steps=1, bf16=True)
+
+def test_who_sees_a_bar(monkeypatch):
+    "A terminal and a notebook's kernel do; a pipe, an IPython without a kernel, a closed stream, and who wants none, do not"
+    def of(stream, shell=None):
+        monkeypatch.setattr(sys, "stderr", stream)
+        monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+        return is_watched()
+    terminal, pipe = (SimpleNamespace(isatty=lambda there=there: there) for there in (True, False))
+    kernel = SimpleNamespace(kernel="python3")
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    assert of(terminal) and of(pipe, kernel)
+    assert not of(pipe) and not of(pipe, SimpleNamespace()) and not of(None, kernel)
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    assert not of(terminal) and not of(pipe, kernel)
