@@ -89,7 +89,7 @@ def _script(path, again):
     return dict(script=path, ok=not found, found=found)
 
 def doctor(
-    script:str=None, # A .py or .ipynb file, to ask which names of old libraries it uses
+    script:str=None, # A .py or .ipynb file: are there names of old transformers, datasets … in it?
     *, again:bool=False, # Try once more what is faster here
 ):
     "Say what this machine has and what is faster on it, or which names of old a script uses."

@@ -9,6 +9,7 @@ __all__ = ['EXAMPLES', 'COMMANDS', 'show', 'parser', 'recipe', 'run', 'main']
 import argparse, contextlib, errno, json, os, shlex, sys, tomllib, warnings
 from inspect import Parameter, signature
 from pathlib import Path
+from . import __version__
 from .bench import say
 from .commands import COMMANDS as VERBS
 from .data_commands import as_options
@@ -30,7 +31,9 @@ def _figure(value):
     short = isinstance(value, float) and abs(value)<1e4
     if short: return f"{value:,.4g}"
     if isinstance(value, int): return f"{value:,}"
-    return "".join(c if c.isprintable() else "�" for c in str(value))
+    shown = ""
+    for c in str(value): shown += c if c.isprintable() else ascii(c)[1:-1] # as \n
+    return shown
 
 def _table(lines, sides):
     "The cells of `lines` under each other, at the given `sides`."
@@ -131,11 +134,19 @@ Tab completes commands, options and choices in bash and zsh after:
   eval "$(register-python-argcomplete plm)"
 """
 
+_RECIPE = """
+  [[step]]
+  command = "tokenizer"
+  corpus = "notes.txt"
+  out = "runs/words"
+"""
+
 def parser() -> argparse.ArgumentParser: # Of the whole command line
     "Build the command line from `COMMANDS`."
     about = "Train, fine-tune and question small language models, on the text you have."
     raw = argparse.RawDescriptionHelpFormatter
     top = _Parser("plm", description=about, epilog=_MORE, formatter_class=raw)
+    top.add_argument("--version", action="version", version=f"plm_nb {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND",
                                   parser_class=_Parser)
     for name,f in COMMANDS.items():
@@ -144,6 +155,7 @@ def parser() -> argparse.ArgumentParser: # Of the whole command line
         one.add_argument("--json", action="store_true",
                          help="print one JSON object, and nothing else, on standard output")
         add_options(one, f)
+        if name=="run": one.description += f" A step is written so:\n{_RECIPE}"
         one.usage = f"{one.prog} {_needed(one)}"
     return top
 

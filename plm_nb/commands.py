@@ -55,6 +55,7 @@ def tokenizer(*,
     all_texts = len(splits["train"])
     if len(texts)<all_texts: print(f"learned from {len(texts)} of {all_texts} documents, 64 MiB")
     made = train_tokenizer(texts, kind, vocab_size)
+    if len(made)<vocab_size: print(f"the text yields {len(made)} tokens, of {vocab_size} asked")
     unseen = splits["validation"]["text"][:]
     found = report(made, unseen)
     asked = dict(corpus=corpus, kind=kind, vocab_size=vocab_size)

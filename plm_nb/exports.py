@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 import torch
 from tokenizers.processors import TemplateProcessing
 from torch.nn.utils.rnn import pad_sequence
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from .files import InputError, atomic_write
 from .models import AUTO_CLASSES, load, quiet, saved_config
 from .onnx_models import check_exportable, write_onnx
@@ -174,7 +175,7 @@ def _reply(translator, rows, max_new_tokens, first, tokens, **how):
 
 # %% ../nbs/74_exports.ipynb #1b31fb3c
 class CTranslate2Model:
-    "A copy of a model that CTranslate2 runs; `generate` takes it in place of the model."
+    "A model in CTranslate2: `decoding.generate(copy, tokenizer, prompts)` writes with it."
     def __init__(self, model, tokenizer, compute_type):
         self.config, self.generation_config = model.config, model.generation_config
         self.reads_first = model.config.is_encoder_decoder
@@ -234,12 +235,14 @@ def _its_log_probs(copy, rows):
 
 # %% ../nbs/74_exports.ipynb #7b913dad
 def to_ctranslate2(
-    model, # A decoder or encoder-decoder of transformers; it is not changed
-    tokenizer, # Its tokenizer
+    model:PreTrainedModel, # A decoder or encoder-decoder; it is not changed
+    tokenizer:PreTrainedTokenizerBase, # Its own
     compute_type:str="float32", # int8: a quarter of the memory, and here and there another text
     tolerance:float=1e-3, # By how much a log-probability of float32 may differ, nats
 ) -> CTranslate2Model: # Stands in place of `model` in `generate`, without beams or temperature
     "Give CTranslate2 a copy of `model` to write with, if it says the same."
+    if not hasattr(model, "generation_config"):
+        raise InputError(f"{model!r:.60}: give a model that writes, as load_writer(folder) does")
     if compute_type not in ("float32", "int8"):
         raise InputError(f"compute_type {compute_type!r}: choose float32 or int8")
     copy = CTranslate2Model(model, tokenizer, compute_type)

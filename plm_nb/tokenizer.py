@@ -19,7 +19,7 @@ from huggingface_hub import snapshot_download
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from tokenizers import processors, trainers
 from transformers import PreTrainedTokenizerFast
-from .data import sha256
+from .data import HAN, sha256
 from .files import InputError, ask_hub, check_share, check_whole, each_text
 
 # %% ../nbs/11_tokenizer.ipynb #cell-22
@@ -394,7 +394,7 @@ def report(
     unknown = unknown_rate(tokenizer, rows)
     decoded = tokenizer.backend_tokenizer.decode_batch(rows, skip_special_tokens=False)
     tokens = sum(len(row) for row in rows)
-    words = sum(len(text.split()) for text in texts)
+    words = sum(len(re.sub(f"[{HAN}]", r" \g<0> ", text).split()) for text in texts)
     n_bytes = sum(len(text.encode()) for text in texts)
     same = sum(back==text for back,text in zip(decoded, texts))
     marks = sum(text.count(mark) for text in texts for mark in tokenizer.all_special_tokens)

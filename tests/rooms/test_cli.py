@@ -3,6 +3,7 @@ import io, json, math, os, random, shutil, subprocess, sys, warnings
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 import pytest
+import plm_nb
 from plm_nb.cli import COMMANDS, main
 from plm_nb.data import sha256
 from typed import found, plm
@@ -523,3 +524,12 @@ def test_color_is_for_a_terminal(clf, monkeypatch, more, no_color, colored):
     with redirect_stdout(io.StringIO()), redirect_stderr(err):
         assert main(["explain", "--model", str(clf), "--text", "a warm cat", "--method", "gradient", *more])==0
     assert ("\x1b[" in err.getvalue())==colored
+
+def test_the_version(capsys):
+    with pytest.raises(SystemExit) as ended: main(["--version"])
+    assert ended.value.code==0 and capsys.readouterr().out==f"plm_nb {plm_nb.__version__}\n"
+
+def test_what_is_no_text_for_a_terminal_is_written_out():
+    "A line break and a mark that clears the screen are shown as they are written in Python"
+    from plm_nb.cli import show
+    assert show(dict(text="a\nb\x1b[2J语\ud83d"))=="text  a\\nb\\x1b[2J语\\ud83d"

@@ -38,3 +38,9 @@ def test_a_free_folder(tmp_path, monkeypatch):
     assert commands._next_free("a")=="a"
     (tmp_path/"a").mkdir(); (tmp_path/"a-1").mkdir()
     assert commands._next_free("a")=="a-2"
+
+def test_a_vocabulary_that_the_text_does_not_fill(tmp_path, capsys):
+    "It is said, and nothing is made up"
+    (tmp_path/"notes.txt").write_text("one two three. "*60+"four five six. "*40)
+    found = commands.tokenizer(out=tmp_path/"words", corpus=str(tmp_path/"notes.txt"), kind="bpe", vocab_size=4000)
+    assert f"yields {found['vocab_size']} tokens, of 4000 asked" in capsys.readouterr().out

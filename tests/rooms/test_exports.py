@@ -142,6 +142,7 @@ def test_what_ctranslate2_does_not_do(tmp_path, tokenizer, monkeypatch):
     for arch in ("lstm", "xlnet"):
         with pytest.raises(InputError, match="does not convert it"):
             to_ctranslate2(build("tiny", tokenizer, "text-generation", arch), tokenizer)
+    with pytest.raises(InputError, match="runs/clm.*a model that writes"): to_ctranslate2("runs/clm", tokenizer)
     with pytest.raises(InputError, match="choose float32 or int8"): to_ctranslate2(model, tokenizer, "float64")
     monkeypatch.setattr(exports, "_its_log_probs", lambda copy, rows: torch.full((len(rows), rows.shape[1]-1), float("nan")))
     with pytest.raises(InputError, match="differ by nan"): to_ctranslate2(model, tokenizer)

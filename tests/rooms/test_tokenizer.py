@@ -234,3 +234,9 @@ def test_special_strings_are_counted(toks):
     for kind,tok in toks.items():
         found = report(tok, ["a [MASK] b", "[SEP][MASK] [cls]", "none"])
         assert found["special_strings"]==3, kind
+
+def test_words_of_a_script_without_spaces():
+    "An ideograph counts as a word, so Chinese text is no word of its whole length"
+    texts = ["我们学习语言模型", "模型学习 the word 语言"]
+    assert report(train_tokenizer(texts*9, "char", 60), texts[:1])["tokens_per_word"]==1
+    assert report(train_tokenizer(texts*9, "wordpiece", 60), ["语言 the"])["tokens_per_word"]==1
