@@ -30,7 +30,8 @@ from .pipelines import trained_task
 from .rescoring import load_language_model
 from .tasks import task_of
 from .text_classification import encode_rows
-from .token_classification import encode_words, tag_probabilities, word_places
+from .token_classification import encode_words, likeliest_tags, tag_probabilities
+from .token_classification import word_places
 from .tokenizer import encode, load_tokenizer
 from .words import spelling
 
@@ -83,7 +84,8 @@ def _of_word(path, text, target):
         if word not in window["labelled_words"]: continue
         inputs = padded(tokenizer)([dict(input_ids=window["input_ids"])])
         at = window["labelled_words"].index(word)
-        return question_of(model, tokenizer, inputs, _labels(model), at=at)
+        tag = likeliest_tags(model, likely)[word]
+        return question_of(model, tokenizer, inputs, _labels(model), at=at).about([tag])
     raise InputError(f"{words[word]!r}: the tokenizer has no token for it; ask of another word")
 
 # %% ../nbs/69_explanations.ipynb #7e70043c
@@ -174,7 +176,9 @@ def explain(
     score = float(scores(question)[0])
     found = dict(method=method, prediction=score, score=score)
     if question.kind!="number":
-        own = question.about(range(len(question.names)))
+        own = question # of a word: about the tag that it gets
+        if not type(question.model).__name__.endswith("ForTokenClassification"):
+            own = question.about(range(len(question.names)))
         found.update(prediction=question.names[own.target], probability=float(expit(score)))
     if target is not None: found["target"] = target
     if question.at is not None: found["about"] = question.tokens[question.at]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 TASKS = dict(mlm=3, clm=2, classes=3) # of jobs.py, with the steps between their checkpoints
 TESTS = str(Path(__file__).resolve().parents[1])
-ENV = dict(os.environ, OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false", HF_HUB_OFFLINE="1", TQDM_DISABLE="1",
+ENV = dict(os.environ, OMP_NUM_THREADS="1", PLM_CALIBRATE="0", TOKENIZERS_PARALLELISM="false", HF_HUB_OFFLINE="1", TQDM_DISABLE="1",
            HF_DATASETS_DISABLE_PROGRESS_BARS="1", PYTHONPATH=TESTS)
 
 class Jobs:

@@ -1,11 +1,12 @@
 "Each row of the table is tried on the installed libraries: the old name does what the row says, the new one works, and both are told apart in a script."
-import importlib, importlib.util, inspect, json
+import importlib, importlib.util, inspect, json, sys
 import datasets, evaluate, tokenizers, transformers
 import pytest
 import torch
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
+from unittest.mock import patch
 from plm_nb import replacements
 from plm_nb.replacements import REPLACEMENTS, Replacement, fits, old_names, rows_of
 from plm_nb.scripts import Use
@@ -143,7 +144,9 @@ def by_import(row, folder):
         name = ".".join(MODULES.get(piece, piece) for piece in row.old.removeprefix("import ").split("."))
         library, _, rest = name.partition(".")
         if not rest and importlib.util.find_spec(library): pytest.skip(f"{library} is installed here")
-        return importlib.import_module(name)
+        with patch.dict(sys.modules): # where `AutoTokenizer` leaves an alias once it has read a tokenizer
+            sys.modules.pop(name, None)
+            return importlib.import_module(name)
     module, _, name = row.old.rpartition(".")
     exec(f"from {module} import {EXAMPLES.get(row.old, name)}", {})
 
