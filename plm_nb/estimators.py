@@ -238,7 +238,7 @@ class TokenClassifier(FineTuned):
         return tag_probabilities(self.model_, self.tokenizer_, _word_lists(X), self.max_length)
 
     def predict(self, X):
-        "The likeliest tag of each word, a list a row."
+        "The likeliest tag of each word by its own probabilities, a list a row."
         best = [p.argmax(1) for p in self.predict_proba(X)]
         return [self.classes_[ids].tolist() for ids in best]
 
