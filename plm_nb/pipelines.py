@@ -32,6 +32,7 @@ def task(
     max_length:int=None, # Tokens that are read at once; None: as many as the task takes by itself
     arch:str=None, # Family of a model of random weights, for tasks that write; None: the task's own
     problem_type:str=None, # multi_label_classification or regression, of text-classification
+    sentences:int=None, # Of a text that are searched for an answer; None: all
 ) -> Task:
     "The task that is called `name`; an `InputError` names a setting that it does not have."
     kind = type(task_named(name))
@@ -41,7 +42,10 @@ def task(
     if problem_type and not issubclass(kind, TextClassification):
         raise InputError(f"problem type {problem_type!r} of {name}: "
                          "only text-classification has one")
-    settings = dict(max_length=max_length, arch=arch, problem_type=problem_type)
+    if sentences and not issubclass(kind, QuestionAnswering):
+        raise InputError(f"sentences {sentences} of {name}: only question-answering picks some")
+    settings = dict(max_length=max_length, arch=arch, problem_type=problem_type,
+                    sentences=sentences)
     given = {name: value for name,value in settings.items() if value is not None}
     return kind(**given)
 

@@ -20,8 +20,10 @@ from transformers import AutoModel, AutoModelForCausalLM, EncoderDecoderModel
 from .data import HAN, load_corpus, normalize
 from .files import InputError, as_list, column, read_text, row_error
 from .decoding import check_positions, generate
+from .initialization import COUNTED, met_in_rows, set_embeddings
 from .models import ARCHS, build, load, saved_config
 from .packing import roles
+from .question_answering import sentence_places
 from .tables import Columns, list_problem, several_columns, split_by_key, text_problem
 from .tasks import Task
 from .text_metrics import bleu, chrf, rouge
@@ -300,6 +302,10 @@ class Translation(Task):
         self.first = model.generation_config.forced_bos_token_id
         ends_at(model, roles(tokenizer).closes)
         check_positions(model.config, self.max_length, self.max_target, "max_length, max_target")
+        if start is not None or self.arch not in COUNTED: return model
+        pairs, _ = self.encode(dataset["train"], tokenizer)
+        met = met_in_rows(pairs["input_ids"][:], tokenizer)
+        set_embeddings(model, met, tokenizer)
         return model
 
     def load_model(self, folder): return load_writer(folder)
@@ -357,14 +363,11 @@ class Summarization(Translation):
         return rouge(list(table.label), list(table.prediction), weights=weights)
 
 # %% ../nbs/47_text_generation.ipynb #07fec409
-_sentence_ends = re.compile(r"(?<=[.!?؟۔।॥])\s+|(?<=[。！？｡။។])\s*|\n\n+") # the latter need no space
-
 def sentences(
     text:str, # Any text
 ) -> list[str]: # None is empty
     "The sentences of `text`, by its full stops and its paragraphs."
-    found = _sentence_ends.split(text.strip())
-    return [sentence for sentence in found if sentence.strip()]
+    return [text[start:end].strip() for start,end in sentence_places(text)]
 
 def _nearest(known, texts):
     "For each of `texts` the number of the text in `known` that is most like it."

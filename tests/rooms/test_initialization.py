@@ -2,7 +2,8 @@
 import numpy as np
 import pytest
 from datasets import Dataset
-from plm_nb.initialization import cooccurrence
+from plm_nb.initialization import COUNTED, cooccurrence, counted_embeddings, init_from_counts, met_in_rows
+from plm_nb.models import ARCHS, build
 from plm_nb.tokenizer import train_tokenizer
 
 @pytest.fixture(scope="module")
@@ -18,3 +19,31 @@ def test_neighbors_are_counted_inside_a_document(tok):
         for i,a in enumerate(d):
             for b in d[i+1:i+5]: want[a, b] += 1; want[b, a] += 1
     assert (got==want).all()
+
+def test_rows_in_which_tokens_meet(tok):
+    "Pairs of tokens are counted once a row, in any order, and special tokens not at all."
+    rng = np.random.default_rng(1)
+    rows = [[2, *rng.integers(5, 20, n).tolist(), 3] for n in (0, 3, 17, 9, 1, 33)]
+    want = np.zeros((len(tok),)*2)
+    for row in rows:
+        for a in {*row}-{2, 3}:
+            for b in {*row}-{2, 3}: want[a, b] += 1
+    assert (met_in_rows(rows, tok).toarray()==want).all()
+
+def test_no_dimension_is_empty(tok):
+    "Counts of a low rank fill so many dimensions, not more: the others stay as they are."
+    counts = met_in_rows([[5, 6], [7, 8], [5, 6, 7, 8]], tok)
+    vectors = counted_embeddings(counts, 30)
+    assert 1<=vectors.shape[1]<=4 and abs(vectors).max(0).min()>1e-3
+
+@pytest.mark.parametrize("arch", COUNTED)
+def test_every_counted_family_starts(tok, arch):
+    "The embedding is set, tied to the head or not, and special tokens keep theirs."
+    rows = Dataset.from_dict(dict(input_ids=[[2, *np.random.default_rng(i).integers(5, 25, 30).tolist(), 3] for i in range(20)]))
+    head = "fill-mask" if "fill-mask" in ARCHS[arch] else "text-generation"
+    model = build("tiny", tok, head, arch)
+    before = model.get_input_embeddings().weight.detach().clone()
+    init_from_counts(model, rows, tok)
+    after = model.get_input_embeddings().weight.detach()
+    moved = (before!=after).any(1).numpy()
+    assert moved[5:25].all() and not moved[tok.all_special_ids].any()

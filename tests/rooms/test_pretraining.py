@@ -153,7 +153,7 @@ def test_wrong_settings(corpus, tok, tmp_path, wrong):
 
 @pytest.mark.parametrize("wrong, word", [
     (dict(objective="guess"), "choose from mlm"), (dict(objective="clm", arch="bert"), "choose from gpt2"),
-    (dict(objective="clm", init="counted"), "init counted: not for gpt2"), (dict(steps=1, minutes=1), "only one"),
+    (dict(objective="clm", arch="gru", init="counted"), "init counted: not for gru"), (dict(steps=1, minutes=1), "only one"),
     (dict(objective="clm", mlm_probability=.2), "leave it out"), (dict(epochs=-1), "epochs -1"),
     (dict(size="huge"), "choose from tiny"), (dict(save_steps=0), "save_steps 0")])
 def test_impossible_arguments(wrong, word):

@@ -8,7 +8,7 @@ from datasets import Dataset, DatasetDict
 from plm_nb.files import InputError
 from plm_nb.finetuning import FinetuningArguments, fit
 from plm_nb.models import build
-from plm_nb.question_answering import QuestionAnswering, answer_questions, encode_questions
+from plm_nb.question_answering import QuestionAnswering, answer_questions, encode_questions, evidence, sentence_places
 from plm_nb.tokenizer import load_tokenizer
 from test_token_classification import KINDS, refused, text, toks
 
@@ -137,3 +137,69 @@ def test_the_job_learns_answers(toks, tmp_path):
     assert model.config.answers==dict(always=False, longest=1)
     found = job.predict(model, tok, [dict(id="long", question="x", context="a b "*40+"小"+" c d"*40), dict(question="x", context="a b")])
     assert found[0]["text"]=="小" and found[0]["start"]==160 and found[1]["text"]==""
+
+# Sentences that are read
+
+def telling(n):
+    "Questions after one of twelve sentences about towns, in Latin and in Chinese characters."
+    rows, rng = [], random.Random(0)
+    forms = (("The river of {} is called {}. ", "What is the river of {} called?"), ("{}的河流名叫{}。", "{}的河流叫什么名字？"))
+    for i in range(n):
+        form, asked = forms[i%2]
+        names = rng.sample(["Ara", "Bolo", "Cefi", "Dunu", "Elma", "Fara", "Gobi", "Hilo", "Iria", "Juna", "Kobe", "Lima"], 12)
+        rivers = [name[::-1].title() for name in names]
+        context = "".join(form.format(*pair) for pair in zip(names, rivers))
+        k = rng.randrange(12)
+        start = context.index(rivers[k], context.index(form.format(names[k], rivers[k])))
+        rows.append(dict(id=str(i), question=asked.format(names[k]), context=context,
+                         answers=dict(text=[rivers[k]], answer_start=[start])))
+    return Dataset.from_list(rows)
+
+@pytest.mark.parametrize("seed", range(6))
+def test_sentences_touch(seed):
+    "Sentences cover all of a text but white space, and no character twice."
+    rng = random.Random(seed)
+    some = "".join(rng.choice("ab 。.!\n？é ") for _ in range(rng.randrange(60)))
+    places = sentence_places(some)
+    covered = [i for a,b in places for i in range(a, b)]
+    assert covered==sorted(set(covered)) and {i for i,c in enumerate(some) if not c.isspace()}<={*covered}
+
+def test_the_sentence_that_is_asked_for():
+    "It is found by what it shares with the question, in either script, and one that holds the answer always."
+    for row in telling(20):
+        start = row["answers"]["answer_start"][0]
+        (a, b), = evidence(row["question"], row["context"], 1)
+        assert a<=start<b
+        assert evidence(row["question"], row["context"], 99)==sentence_places(row["context"])
+        (a, b), = evidence("?", row["context"], 1, (start, start+1))
+        assert a<=start<b
+    assert evidence("Who?", "", 2)==[] and evidence("", " \n\n ", 2)==[]
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_only_these_sentences_are_read(toks, kind):
+    "What is read is shorter, and places are still those of the whole text, with answers in it or not."
+    rows = telling(12)
+    cut, counts = encode_questions(rows, toks[kind], 128, sentences=1)
+    whole, _ = encode_questions(rows, toks[kind], 128)
+    assert sum(map(len, cut["input_ids"])) < sum(map(len, whole["input_ids"]))/3
+    for window in cut:
+        row = rows[window["row"]]
+        first, last = window["labels"]
+        if not first: continue
+        start, end = window["places"][first][0], window["places"][last][1]
+        assert start<=row["answers"]["answer_start"][0]<end and row["answers"]["text"][0] in row["context"][start:end]
+    assert counts["answers that no window holds"]==0
+    said = answer_questions(Perfect(cut), toks[kind], rows["question"][:], rows["context"][:], sentences=1)
+    for row,answer in zip(rows, said): assert row["answers"]["text"][0] in answer["text"]==row["context"][answer["start"]:answer["end"]]
+
+def test_sentences_are_kept_with_the_task(toks, reader):
+    "The task hands its number on, and refuses what is none."
+    task = QuestionAnswering(sentences=1)
+    assert task.options==dict(max_length=128, sentences=1)
+    asked = dict(question="What is b?", context="a is c. b is d. e is f.")
+    windows, _ = task.encode(Dataset.from_list([asked]), toks["wordpiece"])
+    assert {(a, b) for a,b in windows[0]["places"] if a<b}<={(i, i+1) for i in range(8, 15)}
+    found, = task.predict(reader, toks["wordpiece"], [asked])
+    assert found["start"]==0==found["end"] or 8<=found["start"]<found["end"]<=15
+    for wrong in (0, -1, 1.5):
+        with pytest.raises(InputError, match="sentences"): QuestionAnswering(sentences=wrong)

@@ -112,7 +112,7 @@ def toy():
 def test_learned_saved_and_opened_by_plain_transformers(toy, tokenizer, tmp_path, arch):
     job, start = Translation(max_target=6, arch=arch if arch!='warm' else 'bart'), None
     if arch=='warm': start = tmp_path/'body'; build('tiny', tokenizer, 'fill-mask').save_pretrained(start)
-    net = job.new_model(start, tokenizer, None, 'tiny')
+    net = job.new_model(start, tokenizer, dict(train=toy), 'tiny')
     rows, _ = job.encode(toy, tokenizer)
     fit(net, rows, tokenizer, FinetuningArguments(epochs=40, learning_rate=2e-3, head_learning_rate=2e-3, batch_size=10), bf16=False)
     lines = job.lines(net, tokenizer, toy)
@@ -127,10 +127,23 @@ def test_learned_saved_and_opened_by_plain_transformers(toy, tokenizer, tmp_path
         said = said[ids.shape[1] if job.causal else 1:]
         assert theirs.decode(said, skip_special_tokens=True)==line['prediction']
 
-def test_a_job_knows_its_limits(tokenizer):
+def test_a_new_decoder_begins_with_its_pairs(toy, tokenizer):
+    "Its words stand nearest to what they are translated by; other families, and the special tokens, begin as they are built"
+    def embedding(arch): return Translation(arch=arch).new_model(None, tokenizer, dict(train=toy), 'tiny').get_input_embeddings().weight
+    def untouched(arch): return new_writer(None, tokenizer, 'tiny', arch).get_input_embeddings().weight
+    special = tokenizer.all_special_ids
+    for arch in ('llama', 'gpt2'):
+        counted = embedding(arch).detach()
+        assert torch.equal(counted, embedding(arch)) and torch.equal(counted[special], untouched(arch)[special])
+        unit = F.normalize(counted)
+        said, meant = (unit[tokenizer.convert_tokens_to_ids(some)] for some in (WORDS[:4], WORDS[4:8]))
+        assert (said @ meant.T).argmax(1).tolist()==[0, 1, 2, 3]
+    assert torch.equal(embedding('bart'), untouched('bart'))
+
+def test_a_job_knows_its_limits(toy, tokenizer):
     with pytest.raises(InputError, match='max_length, max_target'):
         Summarization(max_length=500, max_target=64, arch='gpt2').new_model(None, tokenizer, None, 'tiny')
-    Summarization(max_length=448, max_target=64, arch='gpt2').new_model(None, tokenizer, None, 'tiny')
+    Summarization(max_length=448, max_target=64, arch='gpt2').new_model(None, tokenizer, dict(train=toy), 'tiny')
     model = Summarization(max_length=500, max_target=64).new_model(None, tokenizer, None, 'tiny')
     with pytest.raises(InputError, match='max_length'): Dialogue(max_length=513).new_model(None, tokenizer, None, 'tiny')
     with pytest.raises(InputError, match='dialogue needs a decoder'): Dialogue(arch='bart').new_model(None, tokenizer, None, 'tiny')
