@@ -42,6 +42,7 @@ class FineTuned(BaseEstimator):
         head_learning_rate=None, # Of the head; None: as `FinetuningArguments` has it
         weight_decay=.01, # Pull towards zero
         l2_sp=0., # Pull towards the weights of `model`
+        dropout=None, # Share of activations to drop; None: the model's own
         trainable="all", # all, head, last-1, last-2 … or lora
         batch_size=16, # Rows per batch
         gradient_accumulation_steps=1, # So many batches make a step
@@ -58,6 +59,7 @@ class FineTuned(BaseEstimator):
         self.head_learning_rate = head_learning_rate
         self.weight_decay = weight_decay
         self.l2_sp = l2_sp
+        self.dropout = dropout
         self.trainable = trainable
         self.batch_size = batch_size
         self.gradient_accumulation_steps = gradient_accumulation_steps
@@ -66,11 +68,13 @@ class FineTuned(BaseEstimator):
         self.max_length = max_length
         self.random_state = random_state
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.two_d_array = False
-        return tags
+# %% ../nbs/50_estimators.ipynb #3e2dfebf
+@patch
+def __sklearn_tags__(self:FineTuned):
+    tags = BaseEstimator.__sklearn_tags__(self)
+    tags.input_tags.string = True
+    tags.input_tags.two_d_array = False
+    return tags
 
 # %% ../nbs/50_estimators.ipynb #cell-10
 @patch

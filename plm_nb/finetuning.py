@@ -20,9 +20,9 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import BatchEncoding
 from .budgets import Log, Patience, TrainerArguments, arguments, has_bf16, in_their_words
 from .checkpoints import ResumableTrainer
-from .continuing import made_here, pull_to_start
+from .continuing import made_here, pull_to_start, set_dropout
 from .documents import fingerprint
-from .files import InputError, check_positive, check_whole, plain_numbers
+from .files import InputError, check_positive, check_share, check_whole, plain_numbers
 from .verification import count_look, note_looks
 from .metrics import bootstrap
 from .models import check_length, fast_attention
@@ -91,8 +91,7 @@ def row_length(
     ids:list, # Of one row: numbers, or a list for each choice
 ) -> int: # Tokens, of the longest choice
     "How long a row of ids is."
-    if isinstance(ids[0], list): return max(map(len, ids))
-    return len(ids)
+    return max(map(len, ids)) if isinstance(ids[0], list) else len(ids)
 
 def by_length(
     rows:Dataset, # With `input_ids`
@@ -129,6 +128,7 @@ def _check_arguments(args):
     check_positive(epochs=args.epochs, learning_rate=args.learning_rate,
                    head_learning_rate=args.head_learning_rate)
     check_whole(labels_per_class=args.labels_per_class)
+    check_share(dropout=args.dropout)
     args.check()
     of_adamw = [name for name in args.settings or {} if name.startswith(("adam_", "optim"))]
     if of_adamw: raise InputError(
@@ -153,6 +153,7 @@ class FinetuningArguments(TrainerArguments):
     weight_decay:float = .01 # Pull towards zero
     l2_sp:float = 0. # Pull towards the weights that training starts from (L2-SP)
     trainable:str = "all" # all, head, last-1, last-2 … (layers), or lora for low-rank additions
+    dropout:float = None # Share of activations to drop while it learns, if not the model's own
     labels_per_class:int = None # Learn from so many rows of each class; from all, if not given
 
     def __post_init__(self): _check_arguments(self)
@@ -243,6 +244,7 @@ def fit(
     if args.learning_rate is None or args.head_learning_rate is None: args = args.for_start(None)
     fast_attention(model, max(map(row_length, rows["input_ids"])))
     wrapped = _freeze(model, args.trainable)
+    if args.dropout is not None: set_dropout(model, args.dropout)
     optimizer = torch.optim.AdamW(_groups(model, args), fused=True)
     if args.l2_sp: pull_to_start(optimizer, args.l2_sp)
     trainer = ResumableTrainer(
@@ -295,9 +297,8 @@ def _finish(run, trainer, start):
     for split,rows in start.dataset.items():
         if split!="train": _score_split(run, split, rows, start.task, model, start.tokenizer)
     losses = [line["loss"] for line in trainer.state.log_history if "loss" in line]
-    run.record["training"] = dict(
-        steps=trainer.state.global_step, loss_first=losses[0], loss_last=losses[-1],
-        parameters=model.num_parameters())
+    size = dict(steps=trainer.state.global_step, parameters=model.num_parameters())
+    run.record["training"] = dict(size, loss_first=losses[0], loss_last=losses[-1])
     note_looks(run)
     run.finish()
     return run
@@ -318,7 +319,6 @@ def _tokenizer_of(tokenizer, model):
         raise InputError(f"{model}: has another tokenizer than the one given, and its weights "
                          "know its own; leave the tokenizer out")
     return own
-
 
 # %% ../nbs/43_finetuning.ipynb #4cf52d61
 class _Start:

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['COUNTED', 'baseline_losses', 'cooccurrence', 'counted_embeddings', 'set_embeddings', 'init_from_counts',
-           'met_in_rows']
+           'met_in_rows', 'init_from_pairs']
 
 # %% ../nbs/35_initialization.ipynb #7019051e
 import math
@@ -104,6 +104,7 @@ def set_embeddings(
     embedding = model.get_input_embeddings().weight
     embedding[words, :vectors.shape[1]] = vectors[words]
 
+# %% ../nbs/35_initialization.ipynb #cb260a0f
 @torch.no_grad()
 def init_from_counts(
     model, # One of the families `COUNTED`, with its head for tokens, just built
@@ -140,3 +141,11 @@ def met_in_rows(
     held = sp.csr_matrix((ones, (numbers[text], ids[text])), shape=shape)
     held.data[:] = 1 # however often in one row
     return (held.T @ held).tocsr()
+
+def init_from_pairs(
+    model, # One that writes, just built
+    pairs:list[list[int]], # Ids of a text and its translation, or its summary, in one row
+    tokenizer, # Its tokenizer
+):
+    "Set the embedding of `model` from which tokens stand in the same of `pairs`."
+    set_embeddings(model, met_in_rows(pairs, tokenizer), tokenizer)

@@ -231,6 +231,14 @@ def _to_read(row, answer, sentences):
     text = "".join(context[start:end] for start,end in places)
     return text, [i for start,end in places for i in range(start, end)]
 
+def _asked(rows, sentences):
+    "Names of `rows`, the places of their answers (None without one), and what is read of each."
+    names = [f"question {row.get('id', i)}" for i,row in enumerate(rows, 1)]
+    answers = [None]*len(names)
+    if "answers" in rows.column_names: answers = list(map(_answer_place, rows, names))
+    read = [_to_read(row, answer, sentences) for row,answer in zip(rows, answers)]
+    return names, answers, read
+
 # %% ../nbs/46_question_answering.ipynb #6106a1bb
 def _window_rows(i, inputs, places, windows):
     "A row for each of the windows of row `i`, whose tokens are `inputs`."
@@ -252,10 +260,7 @@ def encode_questions(
     sentences:int=None, # Of the context that are read, see `evidence`; None: all
 ) -> tuple[Dataset,dict]: # A row a window: `input_ids` …, `row`, `places`, `labels`; counts
     "The windows of `rows`, and in each the first and the last token of the answer."
-    names = [f"question {row.get('id', i)}" for i,row in enumerate(rows, 1)]
-    answers = [None]*len(names)
-    if "answers" in rows.column_names: answers = list(map(_answer_place, rows, names))
-    read = [_to_read(row, answer, sentences) for row,answer in zip(rows, answers)]
+    names, answers, read = _asked(rows, sentences)
     with marked_pairs(tokenizer):
         full = tokenizer(rows["question"][:], [text for text,_ in read],
                          return_offsets_mapping=True, verbose=False)
@@ -375,11 +380,6 @@ class QuestionAnswering(Task):
         model.config.answers = dict(always=all(texts), longest=max(lengths))
         return model
 
-    def lines(self, model, tokenizer, rows):
-        found = self.predict(model, tokenizer, rows)
-        return [dict(row=i, label=answers["text"], prediction=answer["text"])
-                for i,(answers,answer) in enumerate(zip(rows["answers"], found))]
-
     def score(self, lines, weights=None):
         labels = [line["label"] for line in lines]
         predictions = [line["prediction"] for line in lines]
@@ -392,3 +392,9 @@ def predict(self:QuestionAnswering, model, tokenizer, inputs):
     contexts = [row["context"] for row in inputs]
     return answer_questions(model, tokenizer, questions, contexts, max_length=self.max_length,
                             sentences=self.sentences)
+
+@patch
+def lines(self:QuestionAnswering, model, tokenizer, rows):
+    found = self.predict(model, tokenizer, rows)
+    return [dict(row=i, label=answers["text"], prediction=answer["text"])
+            for i,(answers,answer) in enumerate(zip(rows["answers"], found))]

@@ -20,7 +20,7 @@ from transformers import AutoModel, AutoModelForCausalLM, EncoderDecoderModel
 from .data import HAN, load_corpus, normalize
 from .files import InputError, as_list, column, read_text, row_error
 from .decoding import check_positions, generate
-from .initialization import COUNTED, met_in_rows, set_embeddings
+from .initialization import COUNTED, init_from_pairs
 from .models import ARCHS, build, load, saved_config
 from .packing import roles
 from .question_answering import sentence_places
@@ -296,23 +296,24 @@ class Translation(Task):
 
     def check(self, table, path, columns=Columns()): return pair_rows(table, path, columns)
 
-    def new_model(self, start, tokenizer, dataset, size="mini", seed=0):
-        model = new_writer(start, tokenizer, size, self.arch, seed)
-        self.causal = not model.config.is_encoder_decoder
-        self.first = model.generation_config.forced_bos_token_id
-        ends_at(model, roles(tokenizer).closes)
-        check_positions(model.config, self.max_length, self.max_target, "max_length, max_target")
-        if start is not None or self.arch not in COUNTED: return model
-        pairs, _ = self.encode(dataset["train"], tokenizer)
-        met = met_in_rows(pairs["input_ids"][:], tokenizer)
-        set_embeddings(model, met, tokenizer)
-        return model
-
     def load_model(self, folder): return load_writer(folder)
 
     def encode(self, rows, tokenizer):
         lengths = self.max_length, self.max_target
         return encode_pairs(rows, tokenizer, *lengths, self.causal, self.first)
+
+# %% ../nbs/47_text_generation.ipynb #5433b8c4
+@patch
+def new_model(self:Translation, start, tokenizer, dataset, size="mini", seed=0):
+    model = new_writer(start, tokenizer, size, self.arch, seed)
+    self.causal = not model.config.is_encoder_decoder
+    self.first = model.generation_config.forced_bos_token_id
+    ends_at(model, roles(tokenizer).closes)
+    check_positions(model.config, self.max_length, self.max_target, "max_length, max_target")
+    if start is None and self.arch in COUNTED:
+        pairs, _ = self.encode(dataset["train"], tokenizer)
+        init_from_pairs(model, pairs["input_ids"][:], tokenizer)
+    return model
 
 # %% ../nbs/47_text_generation.ipynb #1776ae01
 @patch
@@ -322,8 +323,7 @@ def predict(self:Translation, model, tokenizer, inputs):
         text = given if isinstance(given, str) else given["text"]
         if not text.strip(): raise InputError(f"text {i+1} is empty; give at least one word")
         causal = not model.config.is_encoder_decoder
-        ids, _ = source_ids(text, tokenizer, self.max_length, causal)
-        sources.append(ids)
+        sources.append(source_ids(text, tokenizer, self.max_length, causal)[0])
     return generate(model, tokenizer, sources, self.max_target, **self.settings)
 
 # %% ../nbs/47_text_generation.ipynb #47383c03
@@ -334,9 +334,8 @@ def written_lines(
     "A line for each text that was written."
     found = []
     for i,(label,answer) in enumerate(zip(references, said)):
-        line = dict(row=i, label=list(label), prediction=answer["text"])
-        line["ended"] = answer["ended"]
-        found.append(line)
+        wrote = dict(prediction=answer["text"], ended=answer["ended"])
+        found.append(dict(row=i, label=list(label), **wrote))
     return found
 
 @patch

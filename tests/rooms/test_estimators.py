@@ -126,7 +126,7 @@ def test_learning_curve(task, seeds):
 NO_PLACE = {"seed": "is random_state", "labels_per_class": "the rows are given", "eval_steps": "no validation split",
             "patience": "no validation split", "save_steps": "no folder", "save_total_limit": "no folder"}
 OTHERS = dict(head_learning_rate=2e-3, weight_decay=.2, l2_sp=.3, learning_rate=1e-3, trainable="head", batch_size=5, epochs=.5,
-              gradient_accumulation_steps=3, warmup=.4, size="tiny", settings=dict(max_grad_norm=.7))
+              gradient_accumulation_steps=3, warmup=.4, dropout=.2, size="tiny", settings=dict(max_grad_norm=.7))
 
 @pytest.mark.parametrize("kind", [TextClassifier, TokenClassifier])
 def test_every_field_is_a_parameter(kind):

@@ -15,7 +15,7 @@ from test_text_classification import LABELS, TEXTS, run, task, tok
 
 WRONG = [dict(labels_per_class=10**6), dict(labels_per_class=0), dict(size="huge"), dict(epochs=0), dict(batch_size=0),
          dict(tokenizer=None), dict(task=TextClassification(2)), dict(task=TextClassification(1000)), dict(trainable="some"),
-         dict(trainable="last-x"), dict(l2_sp=-1.)]
+         dict(trainable="last-x"), dict(l2_sp=-1.), dict(dropout=-.1), dict(dropout="much")]
 
 def test_rates_follow_the_start(run, task, tmp_path):
     "Else a base model that others trained forgets at the rates that suit ours."
@@ -32,7 +32,7 @@ def test_rates_follow_the_start(run, task, tmp_path):
 
 def test_resume_is_exact(task, tok, tmp_path, monkeypatch):
     "A fine-tuning that a kill stopped between two checkpoints ends with the weights and the log of one left alone."
-    args = FinetuningArguments(size="tiny", epochs=2, save_steps=4)
+    args = FinetuningArguments(size="tiny", epochs=2, save_steps=4, dropout=.1)
     def stop(self, args, state, control, **kwargs):
         if state.global_step==11: raise KeyboardInterrupt
     with monkeypatch.context() as m, pytest.raises(KeyboardInterrupt):
@@ -57,3 +57,12 @@ def test_wrong_settings(task, tok, tmp_path, wrong):
 def test_lengths_that_are_none(length):
     "A task is not made with them."
     with pytest.raises(InputError, match="max_length"): TextClassification(length)
+
+def test_dropout_is_of_training_alone(task, tok, tmp_path):
+    "What is dropped changes what is learned, not what the model is said to be, and nothing is dropped when it answers."
+    made = {p: finetune(task, tmp_path/str(p), tokenizer=tok, args=FinetuningArguments(size="tiny", epochs=1, dropout=p)) for p in (None, 0., .5)}
+    weights = {p: load(run.path, "text-classification").state_dict() for p,run in made.items()}
+    name = next(iter(weights[None]))
+    assert all((weights[None][k]==weights[0.][k]).all() for k in weights[None]) and not (weights[0.][name]==weights[.5][name]).all()
+    assert (made[.5].path/"config.json").read_bytes()==(made[None].path/"config.json").read_bytes()
+    assert made[.5].record["arguments"]["dropout"]==.5

@@ -196,9 +196,9 @@ def test_sentences_are_kept_with_the_task(toks, reader):
     "The task hands its number on, and refuses what is none."
     task = QuestionAnswering(sentences=1)
     assert task.options==dict(max_length=128, sentences=1)
-    asked = dict(question="What is b?", context="a is c. b is d. e is f.")
+    asked = dict(question="Say what b is", context="a is c. b is d. e is f.")
     windows, _ = task.encode(Dataset.from_list([asked]), toks["wordpiece"])
-    assert {(a, b) for a,b in windows[0]["places"] if a<b}<={(i, i+1) for i in range(8, 15)}
+    assert all(8<=a<b<=15 for a,b in windows[0]["places"] if a<b)
     found, = task.predict(reader, toks["wordpiece"], [asked])
     assert found["start"]==0==found["end"] or 8<=found["start"]<found["end"]<=15
     for wrong in (0, -1, 1.5):
