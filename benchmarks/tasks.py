@@ -136,6 +136,7 @@ def chat():
 # For each name the data set, the task, what training starts from, and how it is learned. What it starts from: a model from
 # elsewhere, our own Chinese one, or random weights of a size.
 REAL = dict(batch_size=32) # its learning rates are those of `FinetuningArguments.for_start`
+BEAMS = dict(num_beams=4, repetition_penalty=1.2) # the latter as in Keskar et al., 2019
 CHINESE = dict(batch_size=16, learning_rate=1e-3)
 TASKS = dict(
     vader=(vader, TextClassification(), "real", dict(epochs=3)),
@@ -146,7 +147,7 @@ TASKS = dict(
     xquad=(xquad, QuestionAnswering(256), "real", dict(epochs=4, batch_size=16)),
     weibo=(weibo, TokenClassification(), "chinese", dict(epochs=10, dropout=.3, **CHINESE)),
     cmrc=(cmrc, QuestionAnswering(192, sentences=1), "chinese", dict(epochs=6, **CHINESE)),
-    pydocs=(pydocs, Translation(64, 64, "llama", num_beams=4), "tiny", dict(epochs=6, batch_size=64, learning_rate=4e-3)),
+    pydocs=(pydocs, Translation(64, 64, "llama", **BEAMS), "tiny", dict(epochs=6, batch_size=64, learning_rate=4e-3)),
     scitldr=(scitldr, Summarization(256, 48, "bart"), "mini", dict(epochs=5, batch_size=16, learning_rate=1e-3)),
     chosen=(chosen, TextClassification(64, "regression"), "tiny", dict(epochs=1, batch_size=16, learning_rate=1e-3)),
     chat=(chat, Dialogue(192, 64, "llama"), "mini", dict(epochs=20, batch_size=16, learning_rate=2e-3)))

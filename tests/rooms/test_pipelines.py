@@ -4,7 +4,7 @@ import random
 import pytest
 from datasets import Dataset
 from plm_nb.files import InputError
-from plm_nb.pipelines import TASKS, predict, task as task_of_name, task_of, verify
+from plm_nb.pipelines import TASKS, predict, task as task_of_name, task_of, trained_task, verify
 from plm_nb.runs import Run
 from plm_nb.models import build
 from test_cli import found, plm
@@ -116,6 +116,17 @@ def test_weights_that_learn(files, tmp_path, trainable):
     found("finetune", "--data", files/"text-classification.jsonl", "--tokenizer", files/"tok", "--size", "tiny", "--epochs",
           1, *(["--lora"] if trainable=="lora" else ["--trainable", trainable]), "--out", tmp_path/"run")
     assert Run(tmp_path/"run").record["arguments"]["trainable"]==trainable and task_of(tmp_path/"run")=="text-classification"
+
+def test_sentences_of_an_answer(files, tmp_path):
+    "The shell hands them on, the folder remembers them, and a task that finds no answers has none."
+    asked = "finetune", "--train", files/"question-answering.json", "--tokenizer", files/"tok", "--size", "tiny", "--epochs", .2
+    found(*asked, "--task", "question-answering", "--sentences", 1, "--dropout", .1, "--out", tmp_path/"run")
+    record = Run(tmp_path/"run").record["arguments"]
+    assert record["options"]["sentences"]==1 and record["dropout"]==.1 and trained_task(tmp_path/"run").sentences==1
+    told = "He went away. Ada lives in Rome."
+    answer, = predict(tmp_path/"run", [dict(question="Where does Ada live, in Rome?", context=told)])
+    assert told[answer["start"]:answer["end"]]==answer["text"] and (answer["text"]=="" or answer["start"]>=14)
+    with pytest.raises(InputError, match="sentences 1 of translation: only question-answering"): task_of_name("translation", sentences=1)
 
 def test_inputs(files, tmp_path):
     "Strings, rows and data sets; what lacks a field is named; a folder that does not say needs a task."
