@@ -153,8 +153,8 @@ def _words_and_pairs(text):
     return {*longer, *zip(words, words[1:])}
 
 def evidence(
-    question:str,
-    context:str,
+    question:str, # What is asked
+    context:str, # Where the answer is looked for
     n:int, # Sentences, at most
     answer:tuple[int,int]=None, # Its first character, and the one after its last, if it is known
 ) -> list[tuple[int,int]]: # Their places, as they stand in the text
