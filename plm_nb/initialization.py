@@ -122,6 +122,9 @@ def init_from_counts(
     some = blocks.select(range(0, n, every))
     counts = cooccurrence(some, tokenizer)
     frequency = np.asarray(counts.sum(1)).ravel()+1
+    embedding = model.get_input_embeddings().weight
+    words = ~np.isin(np.arange(len(embedding)), tokenizer.all_special_ids)
+    embedding[words, :len(tokenizer)-1] = 0 # where the counts have a lower rank
     set_embeddings(model, counts, tokenizer, scale)
     share = frequency/frequency.sum()
     head = model.get_output_embeddings()
