@@ -84,8 +84,7 @@ def counted_embeddings(
     v = counts.shape[0]
     dimensions = min(width, v-1)
     u, s, _ = extmath.randomized_svd(positive, dimensions, n_iter=3, random_state=seed)
-    kept = s>1e-6*s.max()
-    vectors = u[:, kept]*np.sqrt(s[kept])
+    vectors = u*np.sqrt(s)
     spread = max(vectors.std(), 1e-9)
     return (vectors/spread).astype(np.float32)
 
@@ -95,12 +94,11 @@ COUNTED = "bert", "xlnet", "gpt2", "llama" # families that were seen to learn fa
 @torch.no_grad()
 def set_embeddings(
     model, # Just built
-    counts:sp.csr_matrix, # Of its tokens, from `cooccurrence` or `met_in_rows`
+    counted:np.ndarray, # `(v, at most the width of the model)`, from `counted_embeddings`
     tokenizer, # Its tokenizer
     scale:float=0.1, # Standard deviation of the embedding
 ):
-    "Let the embedding of `model` begin with what `counts` say of every token but the special ones."
-    counted = counted_embeddings(counts, model.config.hidden_size)
+    "Let the embedding of `model` begin with the vectors `counted`, but for the special tokens."
     vectors = torch.from_numpy(counted)*scale
     special = set(tokenizer.all_special_ids)
     words = [i for i in range(len(tokenizer)) if i not in special]
@@ -122,10 +120,8 @@ def init_from_counts(
     some = blocks.select(range(0, n, every))
     counts = cooccurrence(some, tokenizer)
     frequency = np.asarray(counts.sum(1)).ravel()+1
-    embedding = model.get_input_embeddings().weight
-    words = ~np.isin(np.arange(len(embedding)), tokenizer.all_special_ids)
-    embedding[words, :len(tokenizer)-1] = 0 # where the counts have a lower rank
-    set_embeddings(model, counts, tokenizer, scale)
+    counted = counted_embeddings(counts, model.config.hidden_size)
+    set_embeddings(model, counted, tokenizer, scale)
     share = frequency/frequency.sum()
     head = model.get_output_embeddings()
     if head.bias is not None: head.bias.copy_(torch.from_numpy(np.log(share)))
@@ -154,4 +150,7 @@ def init_from_pairs(
     tokenizer, # Its tokenizer
 ):
     "Set the embedding of `model` from which tokens stand in the same of `pairs`."
-    set_embeddings(model, met_in_rows(pairs, tokenizer), tokenizer)
+    counts = met_in_rows(pairs, tokenizer)
+    seen = np.count_nonzero(counts.diagonal()) # few tokens fill few dimensions
+    width = max(1, min(model.config.hidden_size, seen-1))
+    set_embeddings(model, counted_embeddings(counts, width), tokenizer)

@@ -42,7 +42,7 @@ def task(
     if problem_type and not issubclass(kind, TextClassification):
         raise InputError(f"problem type {problem_type!r} of {name}: "
                          "only text-classification has one")
-    if sentences and not issubclass(kind, QuestionAnswering):
+    if sentences is not None and not issubclass(kind, QuestionAnswering):
         raise InputError(f"sentences {sentences} of {name}: only question-answering picks some")
     settings = dict(max_length=max_length, arch=arch, problem_type=problem_type,
                     sentences=sentences)

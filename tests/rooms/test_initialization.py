@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 from datasets import Dataset
-from plm_nb.initialization import COUNTED, cooccurrence, counted_embeddings, init_from_counts, met_in_rows
+from plm_nb.initialization import COUNTED, cooccurrence, init_from_counts, met_in_rows
 from plm_nb.models import ARCHS, build
 from plm_nb.tokenizer import train_tokenizer
 
@@ -29,12 +29,6 @@ def test_rows_in_which_tokens_meet(tok):
         for a in {*row}-{2, 3}:
             for b in {*row}-{2, 3}: want[a, b] += 1
     assert (met_in_rows(rows, tok).toarray()==want).all()
-
-def test_no_dimension_is_empty(tok):
-    "Counts of a low rank fill so many dimensions, not more: the others stay as they are."
-    counts = met_in_rows([[5, 6], [7, 8], [5, 6, 7, 8]], tok)
-    vectors = counted_embeddings(counts, 30)
-    assert 1<=vectors.shape[1]<=4 and abs(vectors).max(0).min()>1e-3
 
 @pytest.mark.parametrize("arch", COUNTED)
 def test_every_counted_family_starts(tok, arch):

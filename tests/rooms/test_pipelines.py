@@ -126,7 +126,9 @@ def test_sentences_of_an_answer(files, tmp_path):
     told = "He went away. Ada lives in Rome."
     answer, = predict(tmp_path/"run", [dict(question="Where does Ada live, in Rome?", context=told)])
     assert told[answer["start"]:answer["end"]]==answer["text"] and (answer["text"]=="" or answer["start"]>=14)
-    with pytest.raises(InputError, match="sentences 1 of translation: only question-answering"): task_of_name("translation", sentences=1)
+    for n in (0, 1):
+        with pytest.raises(InputError, match=f"sentences {n} of translation: only question-answering"): task_of_name("translation", sentences=n)
+    with pytest.raises(InputError, match="sentences"): task_of_name("question-answering", sentences=0)
 
 def test_inputs(files, tmp_path):
     "Strings, rows and data sets; what lacks a field is named; a folder that does not say needs a task."
