@@ -191,12 +191,12 @@ class Texts:
 
 # %% ../nbs/37_pretraining.ipynb #2b921a6d
 def _new_model(args, tokenizer, rows):
-    "A new model with weights from counts in `rows`, or random ones."
+    "A new model, and what its weights come from: counts in `rows` if they help, or chance."
     positions = max(512, args.block_size)
     head = OBJECTIVES[args.objective].task
     model = build(args.size, tokenizer, head, args.arch, max_positions=positions, seed=args.seed)
-    if args.init=="counted": init_from_counts(model, rows, tokenizer)
-    return model
+    if args.init=="counted" and init_from_counts(model, rows, tokenizer): return model, "counted"
+    return model, "random"
 
 # %% ../nbs/37_pretraining.ipynb #c95ae32e
 def _collators(args, tokenizer, config):
@@ -254,7 +254,8 @@ class _Start:
         self.args = _settled(args, _usual(args))
         own = suited(tokenizer, self.args.arch)
         self._cut(own)
-        self.model = _new_model(self.args, own, self.texts["validation"].rows["train"])
+        rows = self.texts["validation"].rows["train"]
+        self.model, self.facts["init"] = _new_model(self.args, own, rows)
 
 # %% ../nbs/37_pretraining.ipynb #c01ccc4a
 @patch
