@@ -145,7 +145,7 @@ TASKS = dict(
     rte=(rte, TextClassification(256), "real", dict(epochs=3)),
     wnut17=(wnut17, TokenClassification(), "real", dict(epochs=5, batch_size=16)),
     xquad=(xquad, QuestionAnswering(256), "real", dict(epochs=4, batch_size=16)),
-    weibo=(weibo, TokenClassification(), "chinese", dict(epochs=10, dropout=.3, **CHINESE)),
+    weibo=(weibo, TokenClassification(gazetteer=True), "chinese", dict(epochs=10, dropout=.3, **CHINESE)),
     cmrc=(cmrc, QuestionAnswering(192, sentences=1), "chinese", dict(epochs=6, **CHINESE)),
     pydocs=(pydocs, Translation(64, 64, "llama", **BEAMS), "tiny", dict(epochs=6, batch_size=64, learning_rate=4e-3)),
     scitldr=(scitldr, Summarization(256, 48, "bart"), "mini", dict(epochs=5, batch_size=16, learning_rate=1e-3)),

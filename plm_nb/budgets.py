@@ -269,7 +269,10 @@ class TrainerArguments:
                     save_steps=self.save_steps, save_total_limit=self.save_total_limit)
         check_share(warmup=self.warmup)
         check_seed(self.seed)
-        check_settings(self.settings or {})
+        settings = self.settings or {}
+        if "max_steps" in settings and not hasattr(self, "steps"):
+            raise InputError("set max_steps: here training is counted in passes; give epochs")
+        check_settings(settings)
         if self.save_total_limit<2: raise InputError(
             f"save_total_limit {self.save_total_limit}: keep 2 or more, in case one is damaged")
         if self.patience is None: return

@@ -198,6 +198,7 @@ def labelled(*,
     max_length:int=None, # Tokens that are read at once (128; 256 in a dialogue)
     arch:str=None, # Family of a model of random weights, where the task writes: bart, t5, gpt2 …
     sentences:int=None, # Sentences of a text in which an answer is looked for (all)
+    gazetteer:bool=False, # Keep the names of the training rows in the model, to look them up too
 ): # The task, and its rows
     "The labelled rows that the options of a command name, to learn from."
     from plm_nb import pipelines
@@ -206,7 +207,7 @@ def labelled(*,
     if not data and not train:
         raise InputError("--train is missing: give the file to learn from, or --data")
     if task is None: task = pipelines.dataset_task(data) or "text-classification"
-    meant = pipelines.task(task, max_length, arch, problem_type, sentences)
+    meant = pipelines.task(task, max_length, arch, problem_type, sentences, gazetteer)
     return meant, pipelines.load_task(source, text, label, text2, encoding, meant)
 
 # %% ../nbs/86_commands.ipynb #cell-18

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DOCUMENTS', 'usual_objective', 'keeps_apart', 'check_documents', 'documents_for', 'weights_hash', 'made_here',
-           'tokenizers_of', 'set_dropout', 'with_replay', 'pull_to_start']
+           'tokenizers_of', 'check_dropout', 'set_dropout', 'with_replay', 'pull_to_start']
 
 # %% ../nbs/36_continuing.ipynb #0e7c30f9
 from pathlib import Path
@@ -13,7 +13,7 @@ from datasets import Dataset, concatenate_datasets
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 from .data import sha256
-from .files import InputError
+from .files import InputError, check_share
 from .models import document_mask, layout
 from .packing import roles
 from .runs import Run
@@ -127,9 +127,16 @@ def tokenizers_of(
     return other, None
 
 # %% ../nbs/36_continuing.ipynb #6b86dcf3
+def check_dropout(
+    p:float, # Share of activations to drop; None passes
+):
+    "Raise an `InputError` unless `p` is from 0 to less than 1."
+    check_share(dropout=p)
+    if p==1: raise InputError("dropout 1: nothing would be left to learn from; give less")
+
 def set_dropout(
     model:nn.Module, # Changed in place; its configuration stays
-    p:float, # Share of activations to drop in training, 0 to 1
+    p:float, # Share of activations to drop in training, from `check_dropout`
 ):
     "Let every layer of `model` that drops activations drop a share `p` of them."
     for module in model.modules():

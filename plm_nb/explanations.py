@@ -31,9 +31,8 @@ from .rescoring import load_language_model
 from .tasks import task_of
 from .text_classification import encode_rows
 from .token_classification import encode_words, likeliest_tags, tag_probabilities
-from .token_classification import word_places
 from .tokenizer import encode, load_tokenizer
-from .words import spelling
+from .words import spelling, word_places
 
 # %% ../nbs/69_explanations.ipynb #9a30120d
 def _labels(model):

@@ -20,9 +20,9 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import BatchEncoding
 from .budgets import Log, Patience, TrainerArguments, arguments, has_bf16, in_their_words
 from .checkpoints import ResumableTrainer
-from .continuing import made_here, pull_to_start, set_dropout
+from .continuing import check_dropout, made_here, pull_to_start, set_dropout
 from .documents import fingerprint
-from .files import InputError, check_positive, check_share, check_whole, plain_numbers
+from .files import InputError, check_positive, check_whole, plain_numbers
 from .verification import count_look, note_looks
 from .metrics import bootstrap
 from .models import check_length, fast_attention
@@ -128,7 +128,7 @@ def _check_arguments(args):
     check_positive(epochs=args.epochs, learning_rate=args.learning_rate,
                    head_learning_rate=args.head_learning_rate)
     check_whole(labels_per_class=args.labels_per_class)
-    check_share(dropout=args.dropout)
+    check_dropout(args.dropout)
     args.check()
     of_adamw = [name for name in args.settings or {} if name.startswith(("adam_", "optim"))]
     if of_adamw: raise InputError(
@@ -153,7 +153,7 @@ class FinetuningArguments(TrainerArguments):
     weight_decay:float = .01 # Pull towards zero
     l2_sp:float = 0. # Pull towards the weights that training starts from (L2-SP)
     trainable:str = "all" # all, head, last-1, last-2 … (layers), or lora for low-rank additions
-    dropout:float = None # Share of activations to drop while it learns, if not the model's own
+    dropout:float = None # Share of activations to drop in training only, if not the model's own
     labels_per_class:int = None # Learn from so many rows of each class; from all, if not given
 
     def __post_init__(self): _check_arguments(self)

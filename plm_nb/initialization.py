@@ -122,6 +122,7 @@ def _set_if_better(model, counted, tokenizer, blocks):
     if not is_better: embedding.copy_(random)
     return is_better
 
+# %% ../nbs/35_initialization.ipynb #5969dfd9
 @torch.no_grad()
 def init_from_counts(
     model, # One of the families `COUNTED`, with its head for tokens, just built

@@ -308,8 +308,8 @@ def _check_family(path, config, auto_class, task):
     if task in ARCHS.get(config.model_type, AUTO_CLASSES): return
     one_half = not config.is_encoder_decoder
     if task in HEAD_LABELS and one_half and type(config) in auto_class._model_mapping: return
-    raise InputError(f"{path}: a {config.model_type} model cannot be read as "
-        f"{auto_class.__name__}; it does {_tasks_of(config.model_type)}")
+    raise InputError(f"{path}: a {config.model_type} model does not do {task} here; "
+        f"it does {_tasks_of(config.model_type)}")
 
 def _head(task): return AUTO_CLASSES[task].__name__.removeprefix("AutoModel")
 

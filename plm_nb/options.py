@@ -74,7 +74,7 @@ GROUPS = { # heading to the options under it
     "what to keep of it": "scripts languages quality near personal",
     "which model": "model revision tokenizer arch size order init kind vocab_size engine",
     "what to learn": "objective mlm_probability documents block_size max_length add_tokens keep "
-                     "replay sentences labels labels_per_class trainable lora l2_sp "
+                     "replay sentences gazetteer labels labels_per_class trainable lora l2_sp "
                      "weight_decay dropout",
     "how long and how fast": "steps epochs minutes patience learning_rate head_learning_rate "
                              "warmup batch_size gradient_accumulation_steps eval_steps set",

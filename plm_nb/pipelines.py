@@ -33,6 +33,7 @@ def task(
     arch:str=None, # Family of a model of random weights, for tasks that write; None: the task's own
     problem_type:str=None, # multi_label_classification or regression, of text-classification
     sentences:int=None, # Of a text that are searched for an answer; None: all
+    gazetteer:bool=False, # Keep and look up the names of the training rows?
 ) -> Task:
     "The task that is called `name`; an `InputError` names a setting that it does not have."
     kind = type(task_named(name))
@@ -44,8 +45,10 @@ def task(
                          "only text-classification has one")
     if sentences is not None and not issubclass(kind, QuestionAnswering):
         raise InputError(f"sentences {sentences} of {name}: only question-answering picks some")
+    if gazetteer and not issubclass(kind, TokenClassification):
+        raise InputError(f"gazetteer of {name}: only token-classification keeps a list of names")
     settings = dict(max_length=max_length, arch=arch, problem_type=problem_type,
-                    sentences=sentences)
+                    sentences=sentences, gazetteer=gazetteer or None)
     given = {name: value for name,value in settings.items() if value is not None}
     return kind(**given)
 

@@ -19,12 +19,12 @@ from .data import load_docstrings, sha256
 from .files import InputError, check_whole, column, suffix_of
 from .finetuning import by_length, padded
 from .models import check_length
-from .packing import marked_pairs
+from .packing import marked_pairs, window_positions
 from .tables import Columns, check_texts, checked, class_name, class_problem
 from .tables import split_by_key, string_problem, text_problem
 from .tasks import Task
 from .text_metrics import answer_scores
-from .token_classification import window_positions, word_places
+from .words import word_places
 
 # %% ../nbs/46_question_answering.ipynb #173ee342
 def _filled_rows(table, path):
@@ -352,7 +352,7 @@ class QuestionAnswering(Task):
     "Answers to questions, found in a text."
     name = "question-answering"
     columns = _columns
-    inputs = dict(question=string_problem, context=string_problem)
+    inputs = dict(question=text_problem, context=string_problem)
     datasets = {"docs-types": docs_types}
 
     def __init__(self,

@@ -7,7 +7,7 @@ __all__ = ['SPECIALS', 'KINDS', 'WORDS', 'checked_texts', 'chunks', 'alphabet', 
            'hub_folder', 'commit_of', 'text_is_data', 'load_tokenizer', 'unknown_rate', 'report']
 
 # %% ../nbs/11_tokenizer.ipynb #cell-4
-import io, logging, re, time, unicodedata
+import io, json, logging, re, time, unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
@@ -77,6 +77,7 @@ WORDS = "|".join([
     r"[\s▁]+", # white space of one sign before a word that cannot take it
 ])
 
+# %% ../nbs/11_tokenizer.ipynb #1f840af2
 def _spaced(model):
     "A tokenizer around `model` that sees spaces as `▁` and cuts text into `WORDS`."
     tok = Tokenizer(model)
@@ -122,6 +123,7 @@ def _carries_mark(c):
     kinds = [unicodedata.category(part) for part in parts]
     return "Mn" in kinds and kinds[0][0] in "LM" # Mn: a mark without width; L, M: letters, marks
 
+# %% ../nbs/11_tokenizer.ipynb #4b7e04fa
 def _bert_normalizer(keep_marks):
     "BERT's normalizer, which lowers the case and strips accents; or from Latin letters only."
     if not keep_marks: return normalizers.BertNormalizer(lowercase=True)
@@ -201,6 +203,7 @@ def _char(texts, vocab_size):
 # %% ../nbs/11_tokenizer.ipynb #cell-61
 _learners = dict(zip(KINDS, [_bpe, _byte_bpe, _wordpiece, _unigram, _char], strict=True))
 
+# %% ../nbs/11_tokenizer.ipynb #dc117e87
 def train_tokenizer(
     texts:Iterable[str], # Documents: a list, or a column of a data set
     kind:str="wordpiece", # `bpe`, `byte-bpe`, `wordpiece` (no case or accents), `unigram`, `char`
@@ -266,6 +269,7 @@ def _marked_chunks(texts):
         for chunk in first: yield chunk, False
         yield last, True
 
+# %% ../nbs/11_tokenizer.ipynb #0af99f25
 def encode(
     texts:Iterable[str], # Documents
     tokenizer:PreTrainedTokenizerFast, # Its truncation and padding are switched off
@@ -352,19 +356,28 @@ def text_is_data(tokenizer): # Of any family; saved, it is again what it was
     tokenizer.split_special_tokens = True
     tokenizer.init_kwargs.pop("split_special_tokens", None)
 
+# %% ../nbs/11_tokenizer.ipynb #90598881
 _hub_name = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?") # `name` or `owner/name`
+def _saved_tokenizer(folder):
+    "The tokenizer in `folder`; if its class is a plain one, nothing else is asked."
+    from transformers import AutoTokenizer # here, since it imports torch
+    told = Path(folder)/"tokenizer_config.json"
+    settings = json.loads(told.read_bytes()) if told.is_file() else {}
+    if settings.get("tokenizer_class") in ("TokenizersBackend", "PreTrainedTokenizerFast"):
+        return PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+    return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
+# %% ../nbs/11_tokenizer.ipynb #d9cc4afb
 def load_tokenizer(
     path:str|Path, # Folder with a saved tokenizer (a model's or run's has one), or a hub name
     revision:str=None, # Branch, tag or commit of a hub name; None: the newest
 ) -> PreTrainedTokenizerFast: # Takes special strings in a text as text
     "Load the tokenizer at `path`; an `InputError` if there is none or it knows no word."
-    from transformers import AutoTokenizer # here, since it imports torch
     wanted = "give a folder that `plm tokenizer` or save_pretrained wrote"
     if not Path(path).exists() and not _hub_name.fullmatch(str(path)):
         raise InputError(f"no tokenizer folder {path}; {wanted}")
     folder = hub_folder(path, revision)
-    try: tok = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    try: tok = _saved_tokenizer(folder)
     except Exception as error:
         why = f"nothing loads ({type(error).__name__})"
         raise InputError(f"tokenizer {path}: {why}; {wanted}") from None
@@ -384,6 +397,7 @@ def unknown_rate(
     if counts: return counts[tokenizer.unk_token_id]/counts.total()
     raise InputError("these texts have no token; give texts with letters")
 
+# %% ../nbs/11_tokenizer.ipynb #ac2248e0
 def report(
     tokenizer:PreTrainedTokenizerFast, # Trained here or loaded
     texts:Iterable[str], # Text it was not trained on

@@ -134,7 +134,7 @@ def test_the_best_look_is_kept(published, tmp_path):
 
 @pytest.mark.parametrize("asked, words", [
     (dict(size="tiny"), "size tiny: of a new model"), (dict(arch="bert"), "arch bert: of a new model"),
-    (dict(objective="clm"), "cannot be read as AutoModelForCausalLM"), (dict(block_size=4000), "260|at most"),
+    (dict(objective="clm"), "does not do text-generation here"), (dict(block_size=4000), "260|at most"),
     (dict(replay=1.5), "less than 1"), (dict(l2_sp=-1.), "l2_sp"), (dict(documents="pages"), "choose packed"),
     (dict(settings=dict(nothing=1)), "no such field"), (dict(add_tokens=10**6), "at most")])
 def test_what_cannot_be(published, tmp_path, asked, words):

@@ -345,7 +345,7 @@ REFUSED = { # what the line says, and what is typed, with the folders that there
         lambda there, out: generate(load(there.gpt2, "text-generation"), load_tokenizer(there.gpt2), TEXT)),
     "the name of a class": ("unknown; choose from fill-mask",
         lambda there, out: load(there.bert, "BertForMaskedLM")),
-    "BERT as a writer": ("cannot be read as AutoModelForCausalLM; it does fill-mask",
+    "BERT as a writer": ("does not do text-generation here; it does fill-mask",
         lambda there, out: load(there.bert, "text-generation")),
     "NSP without its head": (r"pretrained with mlm\+nsp",
         lambda there, out: follows(load(there.bert), load_tokenizer(there.bert), TEXT, TEXT)),

@@ -15,7 +15,8 @@ from test_text_classification import LABELS, TEXTS, run, task, tok
 
 WRONG = [dict(labels_per_class=10**6), dict(labels_per_class=0), dict(size="huge"), dict(epochs=0), dict(batch_size=0),
          dict(tokenizer=None), dict(task=TextClassification(2)), dict(task=TextClassification(1000)), dict(trainable="some"),
-         dict(trainable="last-x"), dict(l2_sp=-1.), dict(dropout=-.1), dict(dropout="much")]
+         dict(trainable="last-x"), dict(l2_sp=-1.), dict(dropout=-.1), dict(dropout=1.), dict(dropout="much"),
+         dict(settings=dict(max_steps=3))]
 
 def test_rates_follow_the_start(run, task, tmp_path):
     "Else a base model that others trained forgets at the rates that suit ours."

@@ -130,6 +130,16 @@ def test_sentences_of_an_answer(files, tmp_path):
         with pytest.raises(InputError, match=f"sentences {n} of translation: only question-answering"): task_of_name("translation", sentences=n)
     with pytest.raises(InputError, match="sentences"): task_of_name("question-answering", sentences=0)
 
+def test_names_are_kept_if_asked_for(files, tmp_path):
+    "The shell hands it on, the folder remembers it, and a task without names has none."
+    asked = "finetune", "--train", files/"token-classification.conll", "--tokenizer", files/"tok", "--size", "tiny", "--epochs", .2
+    for folder,more in (("with", ["--gazetteer"]), ("without", [])):
+        found(*asked, "--task", "token-classification", *more, "--out", tmp_path/folder)
+        assert Run(tmp_path/folder).record["arguments"]["options"]["gazetteer"]==bool(more)
+        assert bool(json.loads((tmp_path/folder/"config.json").read_text())["gazetteer"])==bool(more)
+        assert trained_task(tmp_path/folder).gazetteer==bool(more)
+    with pytest.raises(InputError, match="gazetteer of translation: only token-classification"): task_of_name("translation", gazetteer=True)
+
 def test_inputs(files, tmp_path):
     "Strings, rows and data sets; what lacks a field is named; a folder that does not say needs a task."
     from plm_nb.tokenizer import load_tokenizer

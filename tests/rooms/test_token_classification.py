@@ -8,8 +8,10 @@ from datasets import Dataset, DatasetDict
 from plm_nb.tasks import load_task
 from plm_nb.files import InputError
 from plm_nb.finetuning import FinetuningArguments, fit
-from plm_nb.token_classification import (TokenClassification, context_windows, encode_words, find_spans,
-    likeliest_tags, tag_probabilities, word_places)
+from plm_nb.packing import context_windows
+from plm_nb.token_classification import (TokenClassification, encode_words, find_spans, learned_gazetteer,
+    likeliest_tags, tag_probabilities)
+from plm_nb.words import word_places
 from plm_nb.annotations import tag_transitions
 from plm_nb.tokenizer import load_tokenizer, train_tokenizer
 from plm_nb.models import build, load
@@ -202,3 +204,41 @@ def test_marks_in_one_file_and_none_in_the_other(tmp_path):
     (tmp_path/"a.conll").write_text("a B-x\nb I-x\n"); (tmp_path/"b.conll").write_text("a x\nb O\n")
     refused("b.conll: a word has the tag 'x', but others are like 'B-x'", load_task,
             dict(train=tmp_path/"a.conll", test=tmp_path/"b.conll"), task="token-classification")
+
+def knowing_nothing(task, start, tok, rows):
+    "A model that finds all tags equally likely."
+    model = task.new_model(start, tok, DatasetDict(train=rows), "tiny")
+    for weights in model.classifier.parameters(): torch.nn.init.zeros_(weights)
+    return model
+
+def test_names_are_looked_up(toks, tmp_path):
+    "Of a model that knows nothing, the list decides; it lies in the folder, and goes where it was not asked for."
+    tok, rows = toks["wordpiece"], labelled()
+    task = TokenClassification(gazetteer=True)
+    knowing_nothing(task, None, tok, rows).save_pretrained(tmp_path)
+    tok.save_pretrained(tmp_path)
+    kept = json.loads((tmp_path/"config.json").read_text())["gazetteer"]
+    assert sorted(map(tuple, (name for name,_ in kept["names"])))==[("3", "bca"), ("3", "cab"), ("小", "学"), ("小", "明")]
+    model = task.load_model(tmp_path)
+    two, none = task.predict(model, tok, ["a 小明 3 cab b", "小 cab"])
+    assert [s["text"] for s in two["spans"]]==["小明", "3 cab"] and none["spans"]==[]
+    without = knowing_nothing(TokenClassification(), str(tmp_path), tok, rows)
+    assert without.config.gazetteer is None
+    assert np.ptp(tag_probabilities(without, tok, [["小", "明"]])[0])<1e-6
+
+def test_a_name_of_one_row_is_no_evidence():
+    "What a row says itself is not counted for it, so names that never come again are not believed."
+    words = [[f"name{i}", "went", "home"] for i in range(40)]
+    tags = [["B-x", "O", "O"]]*40
+    once = learned_gazetteer(words, tags, ["O", "B-x"])
+    again = learned_gazetteer(words*2, tags*2, ["O", "B-x"])
+    def belief(found): return np.diff(np.array(found["nats"])[:, found["said"].index("B-x")])[0]
+    assert len(once["names"])==len(again["names"])==40 and belief(again)>3>1>belief(once)
+
+def test_parts_of_speech_are_looked_up(toks):
+    "Tags without marks: every word is a name by itself, and its kind the tag that it mostly has."
+    words, tags = [["the", "cat", "eats"], ["a", "cat", "runs"]]*3, [["DET", "NOUN", "VERB"]]*6
+    found = learned_gazetteer(words, tags, ["DET", "NOUN", "VERB"])
+    assert dict((name[0], kind) for name,kind in found["names"])==dict(the="DET", a="DET", cat="NOUN", eats="VERB", runs="VERB")
+    nats = np.array(found["nats"])
+    assert [nats[:, found["said"].index(f"B-{kind}")].argmax() for kind in ("DET", "NOUN", "VERB")]==[0, 1, 2]

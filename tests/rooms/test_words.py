@@ -1,10 +1,11 @@
 "Words of rows of ids: the text decides, whatever the tokenizer."
+from collections import Counter
 import numpy as np
 import pytest
 import torch
 from plm_nb.packing import pack
 from plm_nb.tokenizer import train_tokenizer
-from plm_nb.words import cut_words, spelling, word_ids
+from plm_nb.words import Gazetteer, cut_words, spelling, word_ids
 
 TEXTS = [" ".join(f"word{(i*j)%97} and" for j in range(1, 5+i%9)) for i in range(60)]
 STORIES = [" ".join(f"Story {i} goes on with part {j} and {(i*j)%89} more." for j in range(3+i%5)) for i in range(40)]
@@ -46,3 +47,24 @@ def test_jieba():
     number = word_ids(ids, spelling(tok), jieba.lcut)[0]
     at = tok.convert_ids_to_tokens(ids[0]).index("图")
     assert len(set(number[at:at+3].tolist()))==1 and number[at+3]!=number[at]
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_gazetteer_finds_the_longest(seed):
+    "As a search over all places and lengths does."
+    rng = np.random.default_rng(seed)
+    def some(n): return tuple(rng.choice(list("abc"), n).tolist())
+    counts = {some(rng.integers(1, 4)): Counter(x=int(rng.integers(1, 3)), y=1) for _ in range(6)}
+    words = list(some(20))
+    tags = Gazetteer(counts).tags(words)
+    i = 0
+    while i<len(words):
+        fits = [n for n in (3, 2, 1) if tuple(words[i:i+n]) in counts and i+n<=len(words)]
+        n = fits[0] if fits else 1
+        kind = max(counts[tuple(words[i:i+n])], key=counts[tuple(words[i:i+n])].get) if fits else None
+        assert tags[i:i+n]==([f"B-{kind}"]+[f"I-{kind}"]*(n-1) if fits else ["O"])
+        i += n
+
+def test_a_gazetteer_without_names():
+    assert Gazetteer({}).tags(["a", "b"])==["O", "O"] and Gazetteer({}).tags([])==[]
+    once = {("a",): Counter(x=1)}
+    assert Gazetteer(once).tags(["a"], once)==["O"]
