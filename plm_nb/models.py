@@ -272,9 +272,9 @@ def quiet():
 def _unread(error):
     "Why the library did not read a folder, in a line."
     if isinstance(error, UnpicklingError):
-        return "pytorch_model.bin holds more than weights, perhaps a program, and is not read."
-    if "trust_remote_code" in str(error): return "it needs custom code, which is never run."
-    return str(error).strip().splitlines()[0]
+        return "pytorch_model.bin holds more than weights, perhaps a program, and is not read"
+    if "trust_remote_code" in str(error): return "it needs custom code, which is never run"
+    return str(error).strip().splitlines()[0].rstrip(".")
 
 _OURS = dict(plm_onnx="onnx_models", plm_int8="compression") # format to the room that reads it
 
@@ -290,7 +290,7 @@ def _from_pretrained(auto_class, path, folder, **kwargs):
     try: return auto_class.from_pretrained(folder, local_files_only=True,
             trust_remote_code=False, **kwargs)
     except (OSError, ValueError, RuntimeError, SafetensorError, UnpicklingError) as error:
-        raise InputError(f"{path}: {_unread(error)} Expected a folder with config.json and "
+        raise InputError(f"{path}: {_unread(error)}; expected a folder with config.json and "
             f"model.safetensors for {auto_class.__name__}") from None
 
 # %% ../nbs/24_models.ipynb #cell-80

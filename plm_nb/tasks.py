@@ -49,7 +49,7 @@ class Task:
     @property
     def options(self) -> dict: # Name to value; `settings` holds those without a name of their own
         "What a task like this one is made with."
-        named = set(signature(type(self)).parameters)-{"settings"}
+        named = [name for name in signature(type(self)).parameters if name!="settings"]
         return {**{name: getattr(self, name) for name in named}, **getattr(self, "settings", {})}
 
     def __repr__(self): return f"{type(self).__name__}({self.max_length})"

@@ -9,6 +9,7 @@ __all__ = ['told', 'mentions', 'docs_code', 'encode_words', 'tag_probabilities',
 # %% ../nbs/45_token_classification.ipynb #3b7c9e6f
 import re
 from collections import Counter, defaultdict
+from warnings import warn
 import numpy as np
 import pandas as pd
 import torch
@@ -27,7 +28,7 @@ from .tables import Columns, check_texts, checked, known_labels, list_problem
 from .tables import split_by_key, string_problem
 from .tasks import Task
 from .text_metrics import entity_scores, spans
-from .words import Gazetteer, stands_alone, word_places
+from .words import Gazetteer, name_of, stands_alone, word_places
 
 # %% ../nbs/45_token_classification.ipynb #5b60a45d
 _lists = re.compile(r"(?:\A|\n\n)(?:Parameters|Args|Arguments|Returns?|Yields|Raises|Attributes"
@@ -176,7 +177,7 @@ def _as_spans(tags, names):
 def _names_in(words, tags):
     "The names that `tags` mark in a text: how often each is of each kind."
     found = defaultdict(Counter)
-    for start,end,kind in spans(tags): found[tuple(words[start:end])][kind] += 1
+    for start,end,kind in spans(tags): found[name_of(words[start:end])][kind] += 1
     return found
 
 # %% ../nbs/45_token_classification.ipynb #c4f2debf
@@ -200,8 +201,7 @@ def learned_gazetteer(
         row = list(map(names.index, marks))
         column = list(map(said.index, told))
         np.add.at(met, (row, column), 1)
-    share = met/met.sum(1, keepdims=True)
-    nats = np.log(share)
+    nats = np.log(met/met.sum(1, keepdims=True))
     known = [[list(name), gazetteer.kind(name)] for name in counts]
     return dict(names=known, said=said, nats=nats.tolist())
 
@@ -210,8 +210,7 @@ def _with_gazetteer(model, words, p):
     "`p` of each text, multiplied by what the list of names in `model`, if any, says of `words`."
     kept = getattr(model.config, "gazetteer", None)
     if not kept: return p
-    counts = {tuple(name): Counter([kind]) for name,kind in kept["names"]}
-    gazetteer = Gazetteer(counts)
+    gazetteer = Gazetteer({tuple(name): Counter([kind]) for name,kind in kept["names"]})
     nats = np.array(kept["nats"], np.float32)
     likelier = np.exp(nats).T # `(said, names)`
     found = []
@@ -219,8 +218,7 @@ def _with_gazetteer(model, words, p):
         told = gazetteer.tags(some)
         column = np.array(list(map(kept["said"].index, told)), int)
         both = alone*likelier[column]
-        total = both.sum(1, keepdims=True)
-        found.append(both/total)
+        found.append(both/both.sum(1, keepdims=True))
     return found
 
 # %% ../nbs/45_token_classification.ipynb #6fb78e4e
@@ -344,6 +342,8 @@ def new_model(self:TokenClassification, start, tokenizer, dataset, size="mini", 
     model = Task.new_model(self, start, tokenizer, dataset, size, seed)
     words, tags = (dataset["train"][name][:] for name in ("words", "tags"))
     model.config.tag_transitions = tag_transitions(tags, self.names).tolist()
+    if getattr(model.config, "gazetteer", None) and not self.gazetteer:
+        warn(f"{start}: its list of names is left behind; gazetteer makes a new one")
     model.config.gazetteer = None
     if self.gazetteer: model.config.gazetteer = learned_gazetteer(words, tags, self.names)
     return model

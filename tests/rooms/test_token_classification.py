@@ -222,9 +222,20 @@ def test_names_are_looked_up(toks, tmp_path):
     model = task.load_model(tmp_path)
     two, none = task.predict(model, tok, ["a 小明 3 cab b", "小 cab"])
     assert [s["text"] for s in two["spans"]]==["小明", "3 cab"] and none["spans"]==[]
-    without = knowing_nothing(TokenClassification(), str(tmp_path), tok, rows)
+    with pytest.warns(UserWarning, match="its list of names is left behind"):
+        without = knowing_nothing(TokenClassification(), str(tmp_path), tok, rows)
     assert without.config.gazetteer is None
     assert np.ptp(tag_probabilities(without, tok, [["小", "明"]])[0])<1e-6
+
+def test_a_name_is_found_however_it_is_cut(toks):
+    "A file has `S.F.` or `Coca-Cola` as a word, a raw text is cut at their signs."
+    names = ["S.F.", "Coca-Cola", "#StarWars", "北京大学", "👩‍👩‍👧"]
+    words = [["in", name, "today"] for name in names]*3+[["in", "New", "York", "today"]]*9
+    tags = [["O", "B-x", "O"]]*15+[["O", "B-x", "I-x", "O"]]*9
+    rows = Dataset.from_dict(dict(words=words, tags=tags))
+    model = knowing_nothing(TokenClassification(gazetteer=True), None, toks["byte-bpe"], rows)
+    found = find_spans(model, toks["byte-bpe"], [f"in {name} today" for name in names])
+    assert [[span["text"] for span in some] for some in found]==[[name] for name in names]
 
 def test_a_name_of_one_row_is_no_evidence():
     "What a row says itself is not counted for it, so names that never come again are not believed."
