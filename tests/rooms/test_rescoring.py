@@ -3,12 +3,14 @@ import math
 from functools import cache
 import numpy as np
 import pytest
-from transformers import BertForSequenceClassification, BertModel
+import torch
+from transformers import BertForSequenceClassification, BertModel, MistralConfig, MistralForCausalLM
+from plm_nb.decoding import generate
 from plm_nb.files import InputError
 from plm_nb.models import build
 from plm_nb.ngram import NGram, NGramForCausalLM
 from plm_nb.perplexity import pseudo_text_nats, text_nats
-from plm_nb.rescoring import load_language_model, log_likelihoods, rescore, word_errors
+from plm_nb.rescoring import Drafted, as_before, load_language_model, log_likelihoods, rescore, word_errors
 from plm_nb.tokenizer import encode, train_tokenizer
 from families import HEADS, SENTENCES, publish
 
@@ -99,3 +101,70 @@ def test_own_folders(models, tokenizer, tmp_path, kind):
     for part in (models[kind], tokenizer): part.save_pretrained(tmp_path)
     found = log_likelihoods(*load_language_model(tmp_path), TEXTS)
     assert np.allclose(found, log_likelihoods(models[kind], tokenizer, TEXTS), atol=1e-3)
+
+# Tokens that are checked at once
+
+def counted_on(texts, tokenizer, order=4):
+    return NGram.fit([[2, *ids, 3] for ids in encode(texts, tokenizer)], len(tokenizer), order=order, bos=2)
+
+@pytest.mark.parametrize("arch", ["gpt2", "llama"])
+@pytest.mark.parametrize("how", [dict(), dict(temperature=1.), dict(temperature=.7, top_p=.9), dict(repetition_penalty=1.3),
+                                 dict(temperature=2., top_k=5, repetition_penalty=1.2)], ids=str)
+def test_a_draft_changes_no_text(tokenizer, arch, how):
+    "Whoever guesses, and however many tokens, the texts are those of the model alone, side by side or not."
+    model = build("tiny", tokenizer, "text-generation", arch, seed=3)
+    prompts = ["the cat", "a", "the hat sat on a rat the hat"]
+    alone = generate(model, tokenizer, prompts, 24, **how)
+    for ngram in (None, counted_on(TEXTS, tokenizer)):
+        for ahead in (1, 5): assert generate(Drafted(model, ngram, ahead), tokenizer, prompts, 24, **how)==alone
+
+def test_a_reading_gives_at_least_a_token(tokenizer):
+    "An n-gram that guesses what a bigram model would say is believed all along; each reading then gives `ahead` tokens and one."
+    model = build("tiny", tokenizer, "text-generation", "gpt2", seed=3)
+    said = generate(model, tokenizer, ["the cat"], 24)[0]
+    class Told:
+        "Knows what the model says."
+        vocab_size = len(tokenizer)
+        def probs(self, context):
+            ids = torch.tensor([context])
+            with torch.no_grad(): return model(ids).logits[0, -1].double().softmax(0).numpy()
+    writer = Drafted(model, Told(), ahead=3)
+    assert generate(writer, tokenizer, ["the cat"], 24)[0]==said
+    counts = writer.counts
+    assert counts["readings"]+counts["accepted"]==24 or said["ended"]
+    nobody = Drafted(model, ahead=3)
+    generate(nobody, tokenizer, ["the cat"], 24)
+    assert counts["readings"]<=nobody.counts["readings"]
+
+def test_a_window_is_no_hindrance(tokenizer):
+    "Layers that see only the last tokens write the same with a draft."
+    shape = MistralConfig(vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
+                          num_key_value_heads=1, sliding_window=6, bos_token_id=2, eos_token_id=3, pad_token_id=0)
+    torch.manual_seed(1)
+    model = MistralForCausalLM(shape).eval()
+    for how in (dict(), dict(temperature=1.)):
+        alone = generate(model, tokenizer, ["the cat sat on", "a"], 30, **how)
+        for ngram in (None, counted_on(TEXTS, tokenizer)):
+            assert generate(Drafted(model, ngram), tokenizer, ["the cat sat on", "a"], 30, **how)==alone
+
+@pytest.mark.parametrize("arch,task", [("lstm", "text-generation"), ("xlnet", "text-generation"), ("t5", "text2text-generation"),
+                                       ("bert", "fill-mask")])
+def test_who_keeps_no_cache_is_refused(tokenizer, arch, task):
+    with pytest.raises(InputError, match="give a decoder"): Drafted(build("tiny", tokenizer, task, arch))
+
+def test_what_a_draft_cannot_be(models, tokenizer):
+    with pytest.raises(InputError, match="give a decoder"): Drafted(models["ngram"])
+    with pytest.raises(InputError, match="ahead"): Drafted(models["gpt2"], ahead=0)
+    other = NGram.fit([[1, 2, 3]], 9, order=2)
+    with pytest.raises(InputError, match="9 ids, the model"): Drafted(models["gpt2"], other)
+
+def test_as_before_by_definition():
+    "The latest place with the most tokens alike, at least two."
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        ids = rng.integers(0, 3, rng.integers(1, 12)).tolist()
+        found = as_before(ids, 3)
+        places = [(min(4, next((k for k in range(1, 5) if k>end or ids[end-k]!=ids[-k]), 5)-1), end) for end in range(1, len(ids))]
+        alike, end = max(places, default=(0, 0))
+        if alike<2: assert found==[]
+        else: assert found==((ids[end:])*3)[:3]
