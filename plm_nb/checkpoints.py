@@ -23,6 +23,7 @@ from safetensors import SafetensorError
 from torch.utils.data import DataLoader
 from transformers import TrainerCallback, TrainerState, set_seed
 from transformers.trainer_utils import TrainOutput
+from .budgets import quick_dropout
 from .checkpoint_folders import atomic_folder, checkpoints_in, latest_valid_checkpoint
 from .checkpoint_folders import rotate_checkpoints, unfit
 from .data import sha256
@@ -306,13 +307,14 @@ def _refuse(self:ResumableTrainer, what, value, numbers):
                      "Look at these rows, or lower the learning rate and go on from the last "
                      "checkpoint")
 
+# %% ../nbs/34_checkpoints.ipynb #534b00f7
 @patch
-def training_step(self:ResumableTrainer, model, inputs, num_items_in_batch=None):
-    "The stock step, if the loss is finite; a process without a row counts for nothing."
+def training_step(self:ResumableTrainer, *batch):
+    "The stock step, if its loss is finite; a process without a row counts for nothing."
     numbers = self._numbers[self._part]
     self._part += 1
     self._weight = processes()**2 if numbers else 0 # each has counted the labels of all
-    loss = transformers.Trainer.training_step(self, model, inputs, num_items_in_batch)
+    with quick_dropout(): loss = transformers.Trainer.training_step(self, *batch)
     if not loss.isfinite(): self._wrong.append((loss.item(), numbers))
     if self._wrong and processes()==1: self._refuse("loss", loss.item(), numbers)
     return loss

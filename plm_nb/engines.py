@@ -25,9 +25,8 @@ from .continuing import keeps_apart, set_dropout
 from .files import InputError
 from .finetuning import padded, tell_padding
 from .models import layout, permutation_mask
-from .objectives import OBJECTIVES
+from .objectives import OBJECTIVES, predicts_next
 from .packing import roles
-from .training import predicts_next
 
 # %% ../nbs/72_engines.ipynb #cell-11
 def kind_of(

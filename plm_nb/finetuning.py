@@ -32,6 +32,7 @@ from .runs import Run, check_free, kept_if_begun
 from .tasks import Task, load_for, load_task, trained_task
 from .thrift import late
 from .tokenizer import commit_of, hub_folder, load_tokenizer, tokenizer_hash
+from .training import only_first
 
 # %% ../nbs/43_finetuning.ipynb #22ebf1b3
 plt = late("matplotlib.pyplot")
@@ -117,7 +118,7 @@ def row_logits(
     model.eval()
     found = [None]*len(rows)
     for some,batch in by_length(rows, collate, batch_size):
-        logits = model(**batch.to(model.device)).logits
+        with only_first(model): logits = model(**batch.to(model.device)).logits
         for i,row in zip(some, logits.float().cpu().numpy()): found[i] = row
     return found
 
@@ -276,6 +277,7 @@ def _save_picture(figure, path):
         warnings.warn(f"{path}: the fonts here lack some of the labels' characters, drawn as "
                       "boxes; scores.jsonl has the labels as they are", stacklevel=2)
 
+# %% ../nbs/43_finetuning.ipynb #60a4f72a
 def _score_split(run, split, rows, task, model, tokenizer):
     "Predict `rows` with `model`; keep a line a row, the scores with intervals, and a picture."
     lines = shared_lines(partial(task.lines, model.eval(), tokenizer), rows)

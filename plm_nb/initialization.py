@@ -13,7 +13,7 @@ import scipy.sparse as sp
 import torch
 from .packing import roles
 from .thrift import late
-from .training import predicts_next
+from .objectives import predicts_next
 
 # %% ../nbs/35_initialization.ipynb #f3bc9efd
 extmath = late("sklearn.utils.extmath")

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['OBJECTIVES', 'mask_tokens', 'RandomCollator', 'MaskedLM', 'sentences', 'sentence_pairs', 'SentencePairs', 'CausalLM',
-           'draw_spans', 'PermutationLM', 'add_sentinels', 'cut_spans', 'SpanDenoising', 'Objective', 'check_objective']
+           'predicts_next', 'draw_spans', 'PermutationLM', 'add_sentinels', 'cut_spans', 'SpanDenoising', 'Objective',
+           'check_objective']
 
 # %% ../nbs/30_objectives.ipynb #b19d870b
 import re
@@ -252,6 +253,11 @@ class CausalLM:
         if not self.isolated: return batch
         apart = document_mask(ids, marks.start, causal=True)
         return batch | apart
+
+def predicts_next(model) -> bool:
+    "Does `model`, of transformers, predict at each token the next one?"
+    causal = type(model).__name__.endswith(("ForCausalLM", "LMHeadModel"))
+    return causal and model.config.model_type!="xlnet"
 
 # %% ../nbs/30_objectives.ipynb #32c6a48e
 def _parts(n, k, g):

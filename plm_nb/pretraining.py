@@ -25,13 +25,13 @@ from .decoding import pairs_right
 from .files import InputError, check_positive, check_whole, plain_numbers
 from .initialization import COUNTED, baseline_losses, init_from_counts
 from .models import SIZES, build, fast_attention, layout, load, saved_config
-from .objectives import OBJECTIVES, add_sentinels, check_objective
+from .objectives import OBJECTIVES, add_sentinels, check_objective, predicts_next
 from .packing import document_rows
 from .perplexity import longest_input, text_nats, text_rows
 from .processes import check_sharding
 from .runs import Run, check_free, kept_if_begun, text_figures
 from .tokenizer import commit_of, load_tokenizer, report, tokenizer_hash
-from .training import Trainer, predicts_next
+from .training import Trainer
 from .vocabulary import add_tokens, carry_embeddings
 
 # %% ../nbs/37_pretraining.ipynb #cell-21

@@ -3,8 +3,10 @@ import sys
 from types import SimpleNamespace
 import pytest
 import torch
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 from transformers import TrainingArguments
-from plm_nb.budgets import TrainerArguments, arguments, check_settings, has_bf16, in_their_words, is_watched, read_setting, warmup_stable_decay
+from plm_nb.budgets import TrainerArguments, arguments, check_settings, has_bf16, in_their_words, is_watched, quick_dropout, read_setting, warmup_stable_decay
 from plm_nb.files import InputError
 
 @pytest.mark.parametrize("warmup, decay", [(.1, .5), (0, 1), (.5, .5), (.3, .2)])
@@ -74,3 +76,51 @@ def test_who_sees_a_bar(monkeypatch):
     assert not of(pipe) and not of(pipe, SimpleNamespace()) and not of(None, kernel)
     monkeypatch.setenv("TQDM_DISABLE", "1")
     assert not of(terminal) and not of(pipe, kernel)
+
+@pytest.mark.parametrize("p", [.1, .25, .5, .9])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_dropout_is_fair(p, dtype):
+    "As many zeros as asked for, wherever they stand, independent from call to call; what is left is divided."
+    x = torch.ones(300, 400, dtype=dtype, requires_grad=True)
+    with quick_dropout(): a, b = F.dropout(x, p), F.dropout(x, p)
+    for zeros in ((a==0).float(), (b==0).float()):
+        assert zeros.mean().item()==pytest.approx(p, abs=.006)
+        assert zeros.mean(0).std().item()==pytest.approx((p*(1-p)/300)**.5, rel=.15)
+    both = ((a==0) & (b==0)).float().mean().item()
+    assert both==pytest.approx(p*p, abs=.006)
+    assert a.max().item()==pytest.approx(1/(1-p), rel=.01) and a.dtype==dtype
+    a.sum().backward()
+    assert torch.equal(x.grad, a.detach())
+
+def test_what_is_not_dropped_stays():
+    x = torch.randn(5, 7)
+    with quick_dropout():
+        for p,training in ((0., True), (.3, False), (1e-9, True)): assert torch.equal(F.dropout(x, p, training), x)
+        assert not F.dropout(x, 1.).any()
+        with pytest.raises(ValueError): F.dropout(x, 1.5)
+        assert F.dropout(torch.ones(0), .5).shape==(0,)
+        assert F.dropout(torch.tensor(1.), .5).item() in (0., 2.)
+
+@pytest.mark.parametrize("mask", ["none", "bool", "float"])
+def test_attention_without_a_drop_is_the_stock_one(mask):
+    "With a share that rounds to nothing, and at share 0, the attention is that of PyTorch; so it is where others are asked for."
+    q, k, v = torch.randn(3, 2, 4, 6, 8).unbind()
+    sees = torch.rand(2, 1, 6, 6)>.3
+    sees[..., 0] = True
+    given = dict(none=None, bool=sees, float=torch.where(sees, 0., -1e9))[mask]
+    whole = F.scaled_dot_product_attention(q, k, v, given)
+    with quick_dropout():
+        for p in (0., 1e-9): assert torch.allclose(F.scaled_dot_product_attention(q, k, v, given, dropout_p=p), whole, atol=1e-5)
+        many = [F.scaled_dot_product_attention(q, k, v, is_causal=True, dropout_p=.1) for _ in range(3000)]
+        found = F.scaled_dot_product_attention(q, k, v, given, dropout_p=.5, scale=.2)
+        assert found.shape==whole.shape and found.isfinite().all() and not torch.allclose(found, whole, atol=1e-2)
+    causal = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+    assert torch.allclose(torch.stack(many).mean(0), causal, atol=.08)
+
+def test_what_is_computed_again_drops_the_same():
+    "A layer under activation checkpointing has the gradient of its own forward pass."
+    x = torch.randn(50, 60, requires_grad=True)
+    with quick_dropout():
+        found = checkpoint(lambda x: F.dropout(x, .4).square(), x, use_reentrant=False)
+        found.sum().backward()
+    assert torch.allclose(x.grad*x, 2*found, atol=1e-5)

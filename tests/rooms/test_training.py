@@ -4,6 +4,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 from datasets import Dataset
+from transformers import (BertConfig, BertForMultipleChoice, BertForSequenceClassification, CamembertConfig,
+    CamembertForSequenceClassification, DistilBertConfig, DistilBertForSequenceClassification, ElectraConfig,
+    ElectraForSequenceClassification, RobertaConfig, RobertaForMultipleChoice, RobertaForSequenceClassification,
+    XLMRobertaConfig, XLMRobertaForMaskedLM, XLMRobertaForSequenceClassification)
 from torch.nn import functional as F
 from plm_nb.files import InputError
 from plm_nb.text_classification import encode_rows
@@ -12,7 +16,7 @@ from plm_nb.objectives import OBJECTIVES, MaskedLM, add_sentinels
 from plm_nb.packing import pack
 from plm_nb.tokenizer import train_tokenizer
 from plm_nb.budgets import arguments, warmup_stable_decay
-from plm_nb.training import Trainer, _HeadNats, _linear_head, _nats_and_gradient, _nats_of_rows, _summed_loss, logits_at_labels
+from plm_nb.training import Trainer, _HeadNats, _linear_head, _nats_and_gradient, _nats_of_rows, _summed_loss, logits_at_labels, only_first
 from plm_nb.models import build, config, layout
 
 TEXTS = [" ".join(f"word{(i*j)%31}" for j in range(1, 4+i%11)) for i in range(48)]
@@ -273,3 +277,50 @@ def test_a_watched_layer_stays(tok):
     hook.remove()
     trainer.compute_loss(model, batch)
     assert len(seen)==1
+
+SMALL = dict(vocab_size=120, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64)
+OF_TEXTS = [(BertForSequenceClassification, BertConfig, True), (BertForMultipleChoice, BertConfig, True),
+            (RobertaForSequenceClassification, RobertaConfig, True), (RobertaForMultipleChoice, RobertaConfig, True),
+            (XLMRobertaForSequenceClassification, XLMRobertaConfig, True), (CamembertForSequenceClassification, CamembertConfig, True),
+            (ElectraForSequenceClassification, ElectraConfig, False), (DistilBertForSequenceClassification, DistilBertConfig, False)]
+
+@pytest.mark.parametrize("head, shape, spared", OF_TEXTS, ids=lambda x: getattr(x, "__name__", x))
+def test_the_last_layer_computes_one_token_of_a_text(head, shape, spared):
+    "Logits and gradients are those of the whole layer, whatever the head, also where nothing is spared."
+    own = dict(dim=32, n_layers=2, n_heads=2, hidden_dim=64) if head is DistilBertForSequenceClassification else {}
+    torch.manual_seed(0)
+    model = head(shape(**SMALL|own, num_labels=3)).eval()
+    ids = torch.randint(5, 120, (3, 2, 9) if "Choice" in head.__name__ else (3, 9))
+    mask = torch.ones_like(ids)
+    mask[1, ..., 6:] = 0
+    def learned():
+        logits = model(input_ids=ids, attention_mask=mask).logits
+        model.zero_grad()
+        logits.square().sum().backward()
+        return [logits, *(p.grad.clone() for p in model.parameters() if p.grad is not None)]
+    tokens = []
+    if spared: model.base_model.encoder.layer[-1].output.register_forward_hook(lambda m, args, out: tokens.append(out.shape[1]))
+    every = learned()
+    with only_first(model): first = learned()
+    assert len(every)==len(first)
+    for a,b in zip(every, first): assert torch.allclose(a, b, atol=1e-5)
+    if spared: assert tokens==[9, 1]
+
+def test_the_labels_of_tokens_are_those_of_xlm_roberta_too():
+    torch.manual_seed(0)
+    model = XLMRobertaForMaskedLM(XLMRobertaConfig(**SMALL)).eval()
+    ids = torch.randint(5, 120, (2, 9))
+    labels = torch.full_like(ids, -100)
+    labels[0, 3], labels[1, 7] = 9, 11
+    logits, right, *_ = logits_at_labels(model, dict(input_ids=ids, attention_mask=torch.ones_like(ids), labels=labels))
+    assert torch.allclose(logits, model(ids).logits[labels!=-100], atol=1e-5) and right.tolist()==[9, 11]
+
+@pytest.mark.parametrize("task", ["fill-mask", "text-classification"])
+def test_a_layer_that_is_computed_again_is_left_whole(tok, tasks, task, tmp_path):
+    "Activation checkpointing changes no weight."
+    found = []
+    for again in (False, True):
+        one = trainer(tok, task, tmp_path/str(again), data=tasks[task], gradient_checkpointing=again, per_device_train_batch_size=8, max_steps=2)
+        one.train()
+        found.append(torch.cat([p.detach().flatten() for p in one.model.parameters()]))
+    assert torch.allclose(*found, atol=1e-6)
