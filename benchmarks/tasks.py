@@ -389,7 +389,8 @@ def scored(name, dataset, task, start, args, seed, save):
     found = figures(run.record["results"]["test"])
     if name=="mrpc": found["f1_of_1"] = binary(lines)
     if name=="chosen": found |= summaries(lines)["chosen"]
-    keep(save, task=name, way="model", seed=seed, **took, **found)
+    way = "model" if args.trainable=="all" else f"model, {args.trainable}"
+    keep(save, task=name, way=way, seed=seed, **took, **found)
     without = dict(weibo="model alone", pydocs="model, no penalty")
     if name in without: keep(save, task=name, way=without[name], seed=seed, **took, **alone(name, dataset, task, run))
     if name=="chat": hallucinations(dataset, task, run)
