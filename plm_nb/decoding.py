@@ -136,12 +136,14 @@ def _row_seeds(rows, seed):
         seen[row] += 1
     return seeds
 
+# %% ../nbs/25_decoding.ipynb #6497dd57
 def _batches_by_length(rows, model, batch_size):
     "Indices of `rows`, short ones first, in lists of at most `batch_size`."
     def length(i): return len(rows[i])
     order = sorted(range(len(rows)), key=length)
     groups = [order]
-    if model.config.model_type=="xlnet": # it takes no padding
+    half = getattr(model.config, "decoder_layers", 0) and not model.config.is_encoder_decoder
+    if half or model.config.model_type=="xlnet": # they take no padding in front
         groups = [list(alike) for _,alike in groupby(order, length)]
     for group in groups: yield from chunked(group, batch_size)
 

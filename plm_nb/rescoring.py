@@ -13,8 +13,8 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache, LogitsProcessorList, PreTrainedModel
 from transformers import RepetitionPenaltyLogitsProcessor, SuppressTokensLogitsProcessor
 from .decoding import GumbelSampler
-from .files import InputError, check_whole
-from .models import load, saved_config
+from .files import InputError, as_list, check_whole
+from .models import load, longest_input, saved_config
 from .ngram import NGram
 from .perplexity import is_left_to_right, pseudo_text_nats, text_nats, text_rows
 from .tokenizer import load_tokenizer
@@ -172,33 +172,79 @@ def _go_on(writer, ids, n, ends, choice):
         written += found
     return written
 
+# %% ../nbs/27_rescoring.ipynb #474fe782
+_FOLLOWED = { # settings of a model that change nothing here, or that the draft follows
+    "bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id", "max_length",
+    "forced_eos_token_id",
+    "max_new_tokens", "do_sample", "temperature", "top_k", "top_p", "min_p", "typical_p",
+    "repetition_penalty", "suppress_tokens", "num_beams", "use_cache", "cache_implementation",
+    "transformers_version", "output_attentions", "output_hidden_states", "length_penalty"}
+
 # %% ../nbs/27_rescoring.ipynb #0fec9bf6
-def _check_draft(model, ngram):
-    "Raise an `InputError` unless `ngram` can write ahead for `model`."
+def _check_model(model):
+    "Raise an `InputError` unless `model` writes with a cache that can be cut, in float32."
+    if not isinstance(model, PreTrainedModel):
+        raise InputError(f"{model!r:.40}: give a loaded model, as load_writer(folder) does")
     name = type(model).__name__
-    can_cut = getattr(model, "_supports_default_dynamic_cache", lambda: False)()
-    if not can_cut or model._is_stateful or model.config.is_encoder_decoder:
+    if not model.can_generate() or model.config.is_encoder_decoder:
+        raise InputError(f"{name}: give a decoder with a head for tokens, as GPT2LMHeadModel")
+    if model._is_stateful or not model._supports_default_dynamic_cache():
         raise InputError(f"{name}: keeps no cache of tokens that could be cut; "
                          "give a decoder, such as GPT-2 or Llama")
-    known = model.config.get_text_config().vocab_size
-    if ngram is not None and ngram.vocab_size!=known: raise InputError(
-        f"the n-gram has {ngram.vocab_size} ids, the model {known}; "
+    if model.dtype in (torch.float16, torch.bfloat16):
+        raise InputError(f"{name}: in {model.dtype}, rounding would change the text; "
+                         "load it in float32")
+    for setting in model.generation_config.to_diff_dict():
+        if setting in _FOLLOWED or setting.startswith("_"): continue
+        raise InputError(f"generation_config of the {name}: no draft follows its {setting}; "
+                         "set it to None, or write without a draft")
+
+# %% ../nbs/27_rescoring.ipynb #74cd0ceb
+def _check_guesses(ngram, ahead, vocab_size):
+    "Raise an `InputError` unless `ngram` can guess `ahead` tokens of `vocab_size` different ones."
+    if ahead is None: raise InputError("ahead None: give a whole number, 1 or more")
+    check_whole(ahead=ahead)
+    if ngram is None: return
+    if not hasattr(ngram, "probs"): raise InputError(f"ngram {ngram!r:.40}: give an NGram")
+    if ngram.vocab_size!=vocab_size: raise InputError(
+        f"the n-gram has {ngram.vocab_size} ids, the model {vocab_size}; "
         "count the model's own tokens, with its vocab_size")
+
+# %% ../nbs/27_rescoring.ipynb #6b79be4e
+def _check_same(writer):
+    "Raise an `InputError` unless `writer` goes on from random ids as its model does."
+    model = writer.eval().model
+    n = min(longest_input(model.config), 32)//4
+    g = torch.Generator().manual_seed(0)
+    ids = torch.randint(model.config.get_text_config().vocab_size, (1, n), generator=g)
+    ids = ids.repeat(1, 2).to(model.device)
+    how = dict(attention_mask=torch.ones_like(ids), max_new_tokens=2*n, pad_token_id=0,
+               num_beams=1, repetition_penalty=1., suppress_tokens=None,
+               forced_eos_token_id=None)
+    ends = model.generation_config.eos_token_id
+    ends = as_list(ends) if ends is not None else []
+    alone = model.generate(ids, do_sample=False, **how)
+    try: same = writer.generate(ids, eos_token_id=ends, logits_processor=[], **how).equal(alone)
+    except Exception: same = False # deep inside of a model, whatever it raises
+    if not same: raise InputError(f"{type(model).__name__}: writes another text when it reads "
+                                  "several tokens at once; write without a draft")
 
 # %% ../nbs/27_rescoring.ipynb #c29946ce
 class Drafted:
     "A decoder whose next tokens are guessed, then checked at once; `generate` writes with it."
     def __init__(self,
-        model:PreTrainedModel, # A decoder
+        model:PreTrainedModel, # A decoder, in float32
         ngram:NGram=None, # Guesses where the text does not repeat itself; None: nobody does
         ahead:int=4, # Tokens to guess at once, at most
     ):
-        check_whole(ahead=ahead)
-        _check_draft(model, ngram)
+        _check_model(model)
+        _check_guesses(ngram, ahead, model.config.get_text_config().vocab_size)
         self.model, self.ngram, self.ahead = model, ngram, ahead
         self.config, self.generation_config = model.config, model.generation_config
         self.device = model.device
         self.counts = Counter() # of `readings`, of tokens `guessed` and `accepted`
+        _check_same(self)
+        self.counts.clear()
 
     def eval(self):
         self.model.eval()

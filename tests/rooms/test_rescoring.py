@@ -1,10 +1,12 @@
 "`plm_nb.rescoring`: the formula, any model by its own likelihood, edit distances against a slow definition, and what cannot be asked."
 import math
+from copy import deepcopy
 from functools import cache
 import numpy as np
 import pytest
 import torch
-from transformers import BertForSequenceClassification, BertModel, MistralConfig, MistralForCausalLM
+from transformers import (BartConfig, BartForCausalLM, BertForSequenceClassification, BertModel, LlamaConfig, LlamaForCausalLM,
+    MistralConfig, MistralForCausalLM, RobertaConfig, RobertaForCausalLM)
 from plm_nb.decoding import generate
 from plm_nb.files import InputError
 from plm_nb.models import build
@@ -147,16 +149,57 @@ def test_a_window_is_no_hindrance(tokenizer):
         for ngram in (None, counted_on(TEXTS, tokenizer)):
             assert generate(Drafted(model, ngram), tokenizer, ["the cat sat on", "a"], 30, **how)==alone
 
-@pytest.mark.parametrize("arch,task", [("lstm", "text-generation"), ("xlnet", "text-generation"), ("t5", "text2text-generation"),
-                                       ("bert", "fill-mask")])
-def test_who_keeps_no_cache_is_refused(tokenizer, arch, task):
-    with pytest.raises(InputError, match="give a decoder"): Drafted(build("tiny", tokenizer, task, arch))
+@pytest.mark.parametrize("arch,task,why", [
+    ("lstm", "text-generation", "no cache"), ("xlnet", "text-generation", "no cache"), ("t5", "text2text-generation", "head for tokens"),
+    ("bert", "fill-mask", "head for tokens"), ("gpt2", "text-classification", "head for tokens")])
+def test_who_keeps_no_cache_is_refused(tokenizer, arch, task, why):
+    model = build("tiny", tokenizer, task, arch, labels=["a", "b"] if task=="text-classification" else None)
+    with pytest.raises(InputError, match=why): Drafted(model)
 
 def test_what_a_draft_cannot_be(models, tokenizer):
-    with pytest.raises(InputError, match="give a decoder"): Drafted(models["ngram"])
-    with pytest.raises(InputError, match="ahead"): Drafted(models["gpt2"], ahead=0)
+    with pytest.raises(InputError, match="no cache"): Drafted(models["ngram"])
+    for model in ("gpt2", None):
+        with pytest.raises(InputError, match="a loaded model"): Drafted(model)
+    for ahead in (0, 1.5, None):
+        with pytest.raises(InputError, match="ahead"): Drafted(models["gpt2"], ahead=ahead)
     other = NGram.fit([[1, 2, 3]], 9, order=2)
     with pytest.raises(InputError, match="9 ids, the model"): Drafted(models["gpt2"], other)
+    for ngram in ("abc", models["gpt2"], 7):
+        with pytest.raises(InputError, match="give an NGram"): Drafted(models["gpt2"], ngram)
+    with pytest.raises(InputError, match="load it in float32"): Drafted(deepcopy(models["gpt2"]).bfloat16())
+
+@pytest.mark.parametrize("setting", [dict(no_repeat_ngram_size=2), dict(bad_words_ids=[[9]]), dict(min_new_tokens=6),
+                                     dict(forced_bos_token_id=9), dict(guidance_scale=1.5)], ids=str)
+def test_a_rule_of_the_model_that_no_draft_follows(models, setting):
+    model = deepcopy(models["gpt2"])
+    model.generation_config.update(**setting)
+    with pytest.raises(InputError, match=f"no draft follows its {next(iter(setting))}"): Drafted(model)
+
+def test_positions_that_are_counted_otherwise(tokenizer):
+    "The `generate` of transformers counts the positions of a RoBERTa from 0, its forward pass from behind the padding's."
+    torch.manual_seed(0)
+    shape = RobertaConfig(vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64,
+                          max_position_embeddings=130, is_decoder=True, pad_token_id=0, initializer_range=.15)
+    with pytest.raises(InputError, match="writes another text"): Drafted(RobertaForCausalLM(shape).eval())
+
+@pytest.mark.parametrize("size", [8, 12, 20])
+def test_a_model_of_few_positions(tokenizer, size):
+    "The trial fits, and so does a text up to the last position."
+    torch.manual_seed(1)
+    model = LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=1,
+                                         num_attention_heads=2, max_position_embeddings=size, bos_token_id=2, eos_token_id=3)).eval()
+    prompts = [[2, 5, 6]]
+    assert generate(Drafted(model), tokenizer, prompts, size-3)==generate(model, tokenizer, prompts, size-3)
+
+def test_a_decoder_half_takes_prompts_of_one_length(tokenizer):
+    "Padding would move the positions of what stands behind it; each prompt gets the answer that it gets alone."
+    torch.manual_seed(0)
+    shape = BartConfig(vocab_size=len(tokenizer), d_model=32, decoder_layers=2, decoder_attention_heads=2, decoder_ffn_dim=64, init_std=.15,
+                       max_position_embeddings=64, is_decoder=True, pad_token_id=0, bos_token_id=2, eos_token_id=3)
+    model = BartForCausalLM(shape).eval()
+    prompts = ["the cat", "a", "the hat sat on a rat", "a hat"]
+    alone = [generate(model, tokenizer, [prompt], 12)[0] for prompt in prompts]
+    assert generate(model, tokenizer, prompts, 12)==alone==generate(Drafted(model), tokenizer, prompts, 12)
 
 def test_as_before_by_definition():
     "The latest place with the most tokens alike, at least two."
