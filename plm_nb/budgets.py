@@ -207,9 +207,13 @@ def _attention(query, key, value, attn_mask=None, dropout_p=0., is_causal=False,
 @contextmanager
 def quick_dropout():
     "While open, dropout on a CPU takes a third of its time; its zeros are others."
+    stock = tuple(_STOCK.values())
+    if (F.dropout, F.scaled_dot_product_attention)!=stock: # others are in their place, and stay
+        yield
+        return
     F.dropout, F.scaled_dot_product_attention = _dropout, _attention
     try: yield
-    finally: F.dropout, F.scaled_dot_product_attention = _STOCK.values()
+    finally: F.dropout, F.scaled_dot_product_attention = stock
 
 # %% ../nbs/28_budgets.ipynb #f35e78ce
 _OPTIONS = dict( # field of `TrainingArguments` to the option that says it here

@@ -11,9 +11,9 @@ import math
 import numpy as np
 import scipy.sparse as sp
 import torch
+from .objectives import predicts_next
 from .packing import roles
 from .thrift import late
-from .objectives import predicts_next
 
 # %% ../nbs/35_initialization.ipynb #f3bc9efd
 extmath = late("sklearn.utils.extmath")

@@ -174,9 +174,8 @@ def _go_on(writer, ids, n, ends, choice):
 
 # %% ../nbs/27_rescoring.ipynb #474fe782
 _FOLLOWED = { # settings of a model that change nothing here, or that the draft follows
-    "bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id", "max_length",
-    "forced_eos_token_id",
-    "max_new_tokens", "do_sample", "temperature", "top_k", "top_p", "min_p", "typical_p",
+    "bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id",
+    "forced_eos_token_id", "max_length", "max_new_tokens", "do_sample", "temperature", "top_k", "top_p", "min_p", "typical_p",
     "repetition_penalty", "suppress_tokens", "num_beams", "use_cache", "cache_implementation",
     "transformers_version", "output_attentions", "output_hidden_states", "length_penalty"}
 
@@ -226,8 +225,8 @@ def _check_same(writer):
     alone = model.generate(ids, do_sample=False, **how)
     try: same = writer.generate(ids, eos_token_id=ends, logits_processor=[], **how).equal(alone)
     except Exception: same = False # deep inside of a model, whatever it raises
-    if not same: raise InputError(f"{type(model).__name__}: writes another text when it reads "
-                                  "several tokens at once; write without a draft")
+    if not same: raise InputError(f"{type(model).__name__}: does not read several tokens at once "
+                                  "as it reads them one by one; write without a draft")
 
 # %% ../nbs/27_rescoring.ipynb #c29946ce
 class Drafted:

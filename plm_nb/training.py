@@ -39,11 +39,11 @@ def _only(module, pick):
 # %% ../nbs/31_training.ipynb #3f4ff514
 def _after_attention(model):
     "What follows the attention of the last layer, if `model` is built like BERT; else None."
-    kind = model.config.model_type
-    if kind not in ("bert", "roberta", "xlm-roberta", "camembert"): return None
+    config = model.config
+    if config.model_type not in ("bert", "roberta", "xlm-roberta", "camembert"): return None
     layer = model.base_model.encoder.layer[-1]
-    if model.config.is_decoder or layer.gradient_checkpointing: return None
-    return layer.attention.output
+    in_pieces = config.chunk_size_feed_forward or layer.gradient_checkpointing
+    return None if config.is_decoder or in_pieces else layer.attention.output
 
 # %% ../nbs/31_training.ipynb #22740f28
 def _tokenwise(model):

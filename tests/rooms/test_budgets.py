@@ -124,3 +124,13 @@ def test_what_is_computed_again_drops_the_same():
         found = checkpoint(lambda x: F.dropout(x, .4).square(), x, use_reentrant=False)
         found.sum().backward()
     assert torch.allclose(x.grad*x, 2*found, atol=1e-5)
+
+def test_what_others_put_in_their_place_stays(monkeypatch):
+    "Somebody else's attention is used within, and is there afterwards; an error leaves the functions of PyTorch behind."
+    stock = F.dropout
+    with pytest.raises(ZeroDivisionError), quick_dropout(): 1/0
+    assert F.dropout is stock
+    def own(*args, **kwargs): return "own"
+    monkeypatch.setattr(F, "scaled_dot_product_attention", own)
+    with quick_dropout(): assert F.scaled_dot_product_attention is own and F.dropout is stock
+    assert F.scaled_dot_product_attention is own

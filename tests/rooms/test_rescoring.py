@@ -180,7 +180,7 @@ def test_positions_that_are_counted_otherwise(tokenizer):
     torch.manual_seed(0)
     shape = RobertaConfig(vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64,
                           max_position_embeddings=130, is_decoder=True, pad_token_id=0, initializer_range=.15)
-    with pytest.raises(InputError, match="writes another text"): Drafted(RobertaForCausalLM(shape).eval())
+    with pytest.raises(InputError, match="does not read several tokens at once"): Drafted(RobertaForCausalLM(shape).eval())
 
 @pytest.mark.parametrize("size", [8, 12, 20])
 def test_a_model_of_few_positions(tokenizer, size):

@@ -324,3 +324,11 @@ def test_a_layer_that_is_computed_again_is_left_whole(tok, tasks, task, tmp_path
         one.train()
         found.append(torch.cat([p.detach().flatten() for p in one.model.parameters()]))
     assert torch.allclose(*found, atol=1e-6)
+
+def test_a_layer_in_pieces_is_left_whole():
+    "Where the feed-forward layers are cut into pieces of tokens, one token is no piece."
+    torch.manual_seed(0)
+    model = BertForSequenceClassification(BertConfig(**SMALL, chunk_size_feed_forward=3)).eval()
+    ids = torch.randint(5, 120, (2, 9))
+    found = logits_at_labels(model, dict(input_ids=ids, labels=torch.tensor([0, 1]))).logits
+    assert torch.allclose(found, model(ids).logits, atol=1e-6)
