@@ -175,7 +175,8 @@ def _go_on(writer, ids, n, ends, choice):
 # %% ../nbs/27_rescoring.ipynb #474fe782
 _FOLLOWED = { # settings of a model that change nothing here, or that the draft follows
     "bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id",
-    "forced_eos_token_id", "max_length", "max_new_tokens", "do_sample", "temperature", "top_k", "top_p", "min_p", "typical_p",
+    "forced_eos_token_id", "max_length", "max_new_tokens", "do_sample", "temperature",
+    "top_k", "top_p", "min_p", "typical_p",
     "repetition_penalty", "suppress_tokens", "num_beams", "use_cache", "cache_implementation",
     "transformers_version", "output_attentions", "output_hidden_states", "length_penalty"}
 
